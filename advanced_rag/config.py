@@ -1,0 +1,341 @@
+"""Settings: config.yaml, overridden by environment variables ``RAG_SECTION__KEY``.
+
+Every key has a type, a bound and a unit in its name; an unknown key or a bad value stops start-up with the key's name.
+Secrets come from the environment alone.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from advanced_rag.exceptions import StartupError
+from advanced_rag.resources import resource
+
+ENV_PREFIX = "RAG_"
+ENV_CONFIG_FILE = "RAG_CONFIG"
+_NOT_SETTINGS = ("RAG_CONFIG", "RAG_TEST_")
+
+DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Section(BaseModel):
+    """A group of settings; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    allow_open_network: bool = False
+    max_body_bytes: int = Field(1_048_576, ge=1024)
+    ingest_max_body_bytes: int = Field(67_108_864, ge=1024)
+    request_timeout_s: Seconds = 30.0
+    shutdown_timeout_s: Seconds = 30.0
+    docs: bool = True
+    metrics: bool = True
+
+
+class DatabaseSettings(Section):
+    """The SQL database; no URL means SQLite in the data directory."""
+
+    url: SecretStr | None = None
+    pool_size: int = Field(5, ge=1, le=100)
+    pool_max_overflow: int = Field(5, ge=0, le=100)
+    pool_wait_s: Seconds = 2.0
+    pool_recycle_s: int = Field(1800, ge=1)
+    pool_pre_ping: bool = True
+    connect_timeout_s: int = Field(3, ge=1, le=60)
+    statement_timeout_s: Seconds = 10.0
+
+
+class MilvusSettings(Section):
+    """The vector store; no URI means Milvus Lite in the data directory."""
+
+    uri: str | None = None
+    token: SecretStr | None = None
+    collection_prefix: str = Field("", pattern=r"^[A-Za-z0-9_]{0,32}$")
+    timeout_s: Seconds = 5.0
+    write_timeout_s: Seconds = 30.0
+    attempts: int = Field(3, ge=1, le=5)
+    analyzer: Literal["standard", "english", "chinese"] = "english"
+    bm25_k1: float = Field(1.2, ge=0, le=3)
+    bm25_b: float = Field(0.75, ge=0, le=1)
+    concurrency_semantic: int = Field(10, ge=1, le=100)
+    concurrency_sparse: int = Field(10, ge=1, le=100)
+    concurrency_domain: int = Field(5, ge=1, le=100)
+    queue_wait_s: Seconds = 1.0
+
+
+class RedisSettings(Section):
+    """Redis, shared by replicas for rate limits; not needed by one process."""
+
+    url: SecretStr | None = None
+    timeout_s: Seconds = 0.2
+
+
+class RateLimitSettings(Section):
+    """Requests allowed per client; in the notation of the limits library."""
+
+    enabled: bool = False
+    retrieve: str = "20/minute"
+    ingest: str = "10/minute"
+    chat: str = "30/minute"
+    other: str = "1000/hour"
+
+
+class EncoderSettings(Section):
+    """The encoder of the semantic leg, and how encoding is scheduled."""
+
+    model: str = "all-MiniLM-L6-v2"
+    runtime: Literal["auto", "openvino", "torch"] = "auto"
+    device: str = "cpu"
+    threads: int = Field(0, ge=0, le=256)
+    batch_tokens: int = Field(2048, ge=64)
+    query_batch: int = Field(32, ge=1, le=256)
+    query_queue: int = Field(512, ge=1)
+    cache_entries: int = Field(10_000, ge=1)
+    cache_ttl_s: int = Field(3600, ge=1)
+
+
+class DomainSettings(Section):
+    """A field of knowledge; without an encoder of its own it uses the semantic one."""
+
+    encoder: str | None = None
+
+
+class ChunkingSettings(Section):
+    """The size of the pieces documents are cut into."""
+
+    max_tokens: int = Field(256, ge=32, le=8192)
+    overlap_tokens: int = Field(32, ge=0, le=512)
+
+
+class WeightSettings(Section):
+    """How much each leg counts in fusion."""
+
+    semantic: float = Field(0.7, ge=0, le=1)
+    sparse: float = Field(0.3, ge=0, le=1)
+    domain: float = Field(0.5, ge=0, le=1)
+
+
+class RetrievalSettings(Section):
+    """How many candidates each leg finds and how they become hits."""
+
+    candidates: int = Field(50, ge=1, le=1000)
+    weights: WeightSettings = WeightSettings()
+    mmr_lambda: float = Field(0.7, ge=0, le=1)
+    rerank_model: str | None = None
+    rerank_candidates: int = Field(30, ge=1, le=200)
+    rerank_weight: float = Field(0.5, ge=0, le=1)
+    rerank_timeout_s: Seconds = 5.0
+
+
+class ChatSettings(Section):
+    """How answers are made."""
+
+    passages: int = Field(6, ge=1, le=20)
+    history_messages: int = Field(10, ge=0, le=50)
+    sentences: int = Field(3, ge=1, le=10)
+    min_confidence: float = Field(0.5, ge=0, le=1)
+
+
+class ProviderSettings(Section):
+    """A language model behind an OpenAI-compatible API; its key stands in the environment variable named here."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    base_url: str
+    model: str
+    api_key_env: str | None = None
+    timeout_s: Seconds = 60.0
+    max_tokens: int = Field(1024, ge=1, le=32768)
+
+
+class LlmSettings(Section):
+    """Language models, tried in order; none means extractive answers."""
+
+    providers: list[ProviderSettings] = []
+
+
+class FeatureSettings(Section):
+    """Switches for whole capabilities."""
+
+    reranking: bool = True
+    sparse: bool = True
+    domain: bool = True
+    mmr: bool = False
+    cache: bool = True
+
+
+class ExamplesSettings(Section):
+    """The bundled example documents."""
+
+    ingest: bool = True
+
+
+class JobSettings(Section):
+    """Background work: unfinished ingestion and purges of old vectors."""
+
+    lease_s: int = Field(120, ge=5, le=3600)
+    interval_s: Seconds = 5.0
+    max_attempts: int = Field(8, ge=1, le=100)
+
+
+class LoggingSettings(Section):
+    """What is logged and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(BaseSettings):
+    """All settings of the service."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+    yaml_path: ClassVar[Path | None] = None
+
+    data_dir: Path = Path("data")
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    milvus: MilvusSettings = MilvusSettings()
+    redis: RedisSettings = RedisSettings()
+    rate_limit: RateLimitSettings = RateLimitSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    domains: dict[DomainName, DomainSettings] = Field(default={"general": DomainSettings()}, max_length=16)
+    chunking: ChunkingSettings = ChunkingSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    chat: ChatSettings = ChatSettings()
+    llm: LlmSettings = LlmSettings()
+    features: FeatureSettings = FeatureSettings()
+    examples: ExamplesSettings = ExamplesSettings()
+    jobs: JobSettings = JobSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, YAML."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=cls.yaml_path)
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL of the database."""
+        if self.database.url is not None:
+            return self.database.url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'rag.db'}"
+
+    @property
+    def milvus_uri(self) -> str:
+        """The Milvus server, or the file of Milvus Lite."""
+        return self.milvus.uri or str(self.data_dir.absolute() / "milvus.db")
+
+    @property
+    def milvus_is_embedded(self) -> bool:
+        """Whether the vector store is Milvus Lite in the data directory."""
+        return self.milvus.uri is None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the service can be reached from this machine only."""
+        return self.server.host in {"127.0.0.1", "::1", "localhost"}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Load the settings from YAML, the environment and ``overrides``.
+
+    The file is the one named by ``RAG_CONFIG``, else ``config.yaml`` in the working directory, else the shipped one.
+    Raises StartupError naming every key that is wrong, never its value.
+    """
+    path = _config_file()
+    _refuse_secrets(_read_yaml(path), path)
+    _refuse_unknown_variables()
+    chosen = type("Settings", (Settings,), {"yaml_path": path})
+    try:
+        settings: Settings = chosen(**overrides)
+    except ValidationError as error:
+        raise StartupError("; ".join(_complaints(error))) from None
+    _refuse_open_network(settings)
+    return settings
+
+
+def _config_file() -> Path:
+    named = os.environ.get(ENV_CONFIG_FILE)
+    if named is not None:
+        if not Path(named).is_file():
+            raise StartupError(f"{ENV_CONFIG_FILE} names a file that does not exist: {named}")
+        return Path(named)
+    local = Path("config.yaml")
+    return local if local.is_file() else resource("config.yaml")
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StartupError(f"{path} cannot be read as YAML ({type(error).__name__})") from None
+    if not isinstance(content, Mapping):
+        raise StartupError(f"{path} is not a mapping of settings")
+    return content
+
+
+def _refuse_secrets(content: Mapping[str, Any], path: Path) -> None:
+    for section, key in (("milvus", "token"), ("database", "url"), ("redis", "url")):
+        value = (content.get(section) or {}).get(key)
+        if value is not None and (key == "token" or urlsplit(str(value)).password):
+            variable = f"{ENV_PREFIX}{section}__{key}".upper()
+            raise StartupError(f"{section}.{key} in {path} holds a secret: set {variable} instead")
+
+
+def _refuse_unknown_variables() -> None:
+    for variable in os.environ:
+        if not variable.startswith(ENV_PREFIX) or variable.startswith(_NOT_SETTINGS):
+            continue
+        keys = variable.removeprefix(ENV_PREFIX).lower().split("__")
+        if not _is_setting(Settings, keys):
+            raise StartupError(f"{variable} is not a setting")
+
+
+def _is_setting(model: type[BaseModel], keys: list[str]) -> bool:
+    field = model.model_fields.get(keys[0])
+    if field is None:
+        return False
+    inner = field.annotation
+    if len(keys) == 1 or not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        return len(keys) == 1 or keys[0] == "domains"
+    return _is_setting(inner, keys[1:])
+
+
+def _complaints(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_input=False, include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        yield f"{key}: {'unknown key' if problem['type'] == 'extra_forbidden' else problem['msg']}"
+
+
+def _refuse_open_network(settings: Settings) -> None:
+    if not settings.is_loopback and not settings.server.allow_open_network:
+        raise StartupError(
+            "server.host: the service has no authentication and would be open to the network; "
+            "bind 127.0.0.1, or set server.allow_open_network to true behind a proxy that authenticates"
+        )

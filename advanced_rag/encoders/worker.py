@@ -1,0 +1,64 @@
+"""One thread that computes vectors, queries before passages, so that neither the event loop nor a query ever waits long."""
+
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from advanced_rag.encoders.base import Vectors
+from advanced_rag.exceptions import OverloadedError
+
+QUERIES, PASSAGES, STOP = 0, 1, 2
+
+Encode = Callable[[Sequence[str]], Vectors]
+
+
+@dataclass(order=True, slots=True)
+class _Task:
+    priority: int
+    number: int
+    encode: Encode = field(compare=False)
+    texts: Sequence[str] = field(compare=False)
+    result: "Future[Vectors]" = field(compare=False)
+
+
+class EncoderWorker:
+    """Runs encoders in a thread of its own; at most ``max_waiting`` batches wait."""
+
+    def __init__(self, *, max_waiting: int) -> None:
+        self._tasks: queue.PriorityQueue[_Task] = queue.PriorityQueue(max_waiting)
+        self._numbers = itertools.count()
+        self._thread = threading.Thread(target=self._work, name="encoder", daemon=True)
+        self._thread.start()
+
+    def submit(self, priority: int, encode: Encode, texts: Sequence[str]) -> "Future[Vectors]":
+        """Queue one batch; raises OverloadedError when too many wait."""
+        result: Future[Vectors] = Future()
+        try:
+            self._tasks.put_nowait(_Task(priority, next(self._numbers), encode, texts, result))
+        except queue.Full:
+            raise OverloadedError("the encoder has too much to do") from None
+        return result
+
+    def close(self) -> None:
+        """Finish what is queued and end the thread."""
+        self._tasks.put(_Task(STOP, next(self._numbers), _nothing, (), Future()))
+        self._thread.join(timeout=30)
+
+    def _work(self) -> None:
+        while True:
+            task = self._tasks.get()
+            if task.priority == STOP:
+                return
+            if not task.result.set_running_or_notify_cancel():
+                continue
+            try:
+                task.result.set_result(task.encode(task.texts))
+            except Exception as error:  # noqa: BLE001 - handed to the caller: the thread must outlive it
+                task.result.set_exception(error)
+
+
+def _nothing(_texts: Sequence[str]) -> Vectors:
+    raise AssertionError("the stop mark is never encoded")

@@ -1,0 +1,204 @@
+"""Every error the service raises on purpose.
+
+    RagError
+    ├── StartupError                  one clear line, exit status 1
+    ├── InvalidRequestError     4xx   the caller must change something
+    │   ├── MalformedBodyError  400
+    │   ├── NotFoundError       404
+    │   └── ConflictError       409
+    ├── OverloadedError         503   a queue is full or the deadline is too near: come back later
+    │   ├── BulkheadFullError
+    │   └── PoolExhaustedError
+    └── UnavailableError        503   something the service needs does not answer
+        ├── CircuitOpenError
+        ├── DeadlineExceededError
+        ├── DatabaseUnavailableError
+        ├── VectorStoreError
+        ├── EncoderError
+        ├── RerankerError
+        └── ProviderError
+
+Each class carries a stable ``code`` (docs/ERRORS.md) and an HTTP status; ``api/errors.py`` is the only place that turns
+them into a response. Foreign exceptions are translated where the library is called.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field of a request, never the value itself."""
+
+    field: str
+    code: str
+    message: str
+
+
+class RagError(Exception):
+    """Base of every error raised on purpose."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class StartupError(RagError):
+    """The service cannot start as it is configured."""
+
+    code = "startup_failed"
+
+
+class InvalidRequestError(RagError):
+    """The request cannot be served as it stands."""
+
+    code = "invalid_request"
+    status = 422
+
+    def __init__(self, message: str, *, fields: Sequence[FieldError] = (), **details: Any) -> None:
+        super().__init__(message, **details)
+        self.fields = tuple(fields)
+
+    @classmethod
+    def at(cls, field: str, message: str, code: str = "invalid_value") -> "InvalidRequestError":
+        """Name the one field that is wrong."""
+        return cls(message, fields=[FieldError(field, code, message)])
+
+
+class MalformedBodyError(InvalidRequestError):
+    """The body is not strict UTF-8 JSON."""
+
+    code = "malformed_json"
+    status = 400
+
+
+class UnsupportedMediaTypeError(InvalidRequestError):
+    """The body has another type than application/json in UTF-8."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class InvalidFilterError(InvalidRequestError):
+    """A metadata filter does not follow the filter grammar."""
+
+    code = "invalid_filter"
+
+
+class InvalidCursorError(InvalidRequestError):
+    """A page cursor was not made by this service."""
+
+    code = "invalid_cursor"
+
+
+class UnknownDomainError(InvalidRequestError):
+    """A domain is named that the settings do not declare."""
+
+    code = "unknown_domain"
+
+
+class FeatureDisabledError(InvalidRequestError):
+    """The request asks for something that is switched off in the settings."""
+
+    code = "feature_disabled"
+
+
+class NotFoundError(InvalidRequestError):
+    """The thing does not exist for this tenant."""
+
+    code = "not_found"
+    status = 404
+
+
+class ConflictError(InvalidRequestError):
+    """The thing changed or is busy."""
+
+    code = "conflict"
+    status = 409
+
+
+class OverloadedError(RagError):
+    """More work than the queues hold."""
+
+    code = "overloaded"
+    status = 503
+    retry_after_s: ClassVar[int] = 1
+
+
+class BulkheadFullError(OverloadedError):
+    """All permits of a bulkhead stayed taken for the whole wait."""
+
+    code = "bulkhead_full"
+
+
+class PoolExhaustedError(OverloadedError):
+    """No database connection became free in time."""
+
+    code = "database_busy"
+
+
+class UnavailableError(RagError):
+    """Something the service needs does not answer."""
+
+    code = "unavailable"
+    status = 503
+    retry_after_s: ClassVar[int] = 5
+    retryable: ClassVar[bool] = True
+
+
+class CircuitOpenError(UnavailableError):
+    """The circuit breaker of a dependency is open: it was not called."""
+
+    code = "circuit_open"
+    retryable = False
+
+
+class DeadlineExceededError(UnavailableError):
+    """The time given to the request or the stage is used up."""
+
+    code = "deadline_exceeded"
+    retryable = False
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The SQL database does not answer or refused the statement."""
+
+    code = "database_unavailable"
+
+
+class VectorStoreError(UnavailableError):
+    """Milvus does not answer."""
+
+    code = "vector_store_unavailable"
+
+
+class VectorStoreRefusedError(VectorStoreError):
+    """Milvus answered and refused: asking again changes nothing."""
+
+    code = "vector_store_refused"
+    retryable = False
+
+
+class EncoderError(UnavailableError):
+    """The encoder failed on its input."""
+
+    code = "encoder_failed"
+    retryable = False
+
+
+class RerankerError(UnavailableError):
+    """The reranker failed on its input."""
+
+    code = "reranker_failed"
+    retryable = False
+
+
+class ProviderError(UnavailableError):
+    """A language model provider failed in a way that another one may not."""
+
+    code = "provider_unavailable"

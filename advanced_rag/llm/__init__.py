@@ -1,0 +1,1 @@
+"""Answering from passages, with a language model or without."""

@@ -1,0 +1,1 @@
+"""The domain in frozen dataclasses; no I/O."""

@@ -1,0 +1,70 @@
+"""Sessions, messages and answers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from advanced_rag.models.retrieval import Degradation, Hit
+
+Role = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """What the mark ``[n]`` in an answer stands for: characters [start, end) of a document."""
+
+    n: int
+    chunk_id: str
+    document_id: str
+    title: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A conversation of one user."""
+
+    id: str
+    title: str
+    user_id: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    id: str
+    session_id: str
+    role: Role
+    content: str
+    citations: tuple[Citation, ...]
+    answered: bool | None
+    provider: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An answer as an answerer made it: text with marks [n], and the passages it was given, in that order."""
+
+    text: str
+    answered: bool
+    provider: str
+    passages: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAnswer:
+    """A checked, saved answer."""
+
+    session_id: str
+    message_id: str
+    answer: str
+    answered: bool
+    citations: tuple[Citation, ...]
+    provider: str
+    degraded: list[Degradation]
+    timings_ms: dict[str, float]

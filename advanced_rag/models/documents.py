@@ -1,0 +1,98 @@
+"""Documents, their versions and chunks, and what ingestion says of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Literal, NewType, TypeVar
+
+T = TypeVar("T")
+
+TenantId = NewType("TenantId", str)
+DEFAULT_TENANT = TenantId("default")
+
+IngestStatus = Literal["created", "replaced", "unchanged", "failed"]
+VersionState = Literal["indexing", "current", "superseded", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInput:
+    """One document as the caller hands it in; ``id`` and ``title`` are already settled."""
+
+    id: str
+    title: str
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    domain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a text: characters [start, end), the headings above it, and its size in tokens."""
+
+    start: int
+    end: int
+    headings: tuple[str, ...]
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of one document version, as it is stored, embedded and cited."""
+
+    chunk_id: str
+    document_id: str
+    version: int
+    ordinal: int
+    text: str
+    headings: tuple[str, ...]
+    start: int
+    end: int
+    tokens: int
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentVersion:
+    """One version of a document: everything about it but its chunks."""
+
+    document_id: str
+    version: int
+    title: str
+    metadata: Mapping[str, Any]
+    domain: str | None
+
+    @property
+    def declared(self) -> dict[str, str | None]:
+        """The fields a filter can name besides metadata."""
+        return {"document_id": self.document_id, "domain": self.domain, "title": self.title}
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentInfo:
+    """A document as it is listed."""
+
+    document: DocumentVersion
+    chunks: int
+    created_at: datetime
+    updated_at: datetime
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What became of one ingested document."""
+
+    id: str
+    status: IngestStatus
+    version: int | None
+    chunks: int
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A page of a listing and the cursor of the next one."""
+
+    items: list[T]
+    next_cursor: str | None

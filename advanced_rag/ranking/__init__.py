@@ -1,0 +1,1 @@
+"""Fusion, diversity, reranking, confidence; pure but for the rerank model."""

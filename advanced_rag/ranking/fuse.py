@@ -1,0 +1,50 @@
+"""Fusion: one ranking from the rankings of several legs.
+
+Convex combination of min-max normalised scores (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid
+Retrieval, ACM TOIS 2023); it keeps the distances between scores that rank-based fusion throws away.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from advanced_rag.models.retrieval import Candidate, Fused, LegName, LegScore
+
+
+def fuse(legs: Mapping[LegName, Sequence[Candidate]], weights: Mapping[LegName, float]) -> list[Fused]:
+    """Fuse the candidates of each leg, best first; scores lie in 0 to 1.
+
+    The weights of the legs that found something are scaled to sum to 1; a chunk a leg did not find gets 0 from it.
+    Ties are broken by chunk id, so that the same index always gives the same order.
+    """
+    shares: dict[str, dict[LegName, float]] = defaultdict(dict)
+    places: dict[str, dict[LegName, LegScore]] = defaultdict(dict)
+    for leg, weight in _scaled(legs, weights).items():
+        for rank, (candidate, score) in enumerate(zip(legs[leg], _min_max(legs[leg]), strict=True), start=1):
+            shares[candidate.chunk_id][leg] = weight * score
+            places[candidate.chunk_id][leg] = LegScore(rank, candidate.score)
+    fused = [Fused(chunk_id, sum(parts.values()), places[chunk_id], parts) for chunk_id, parts in shares.items()]
+    return sorted(fused, key=lambda item: (-item.score, item.chunk_id))
+
+
+def single(leg: LegName, candidates: Sequence[Candidate]) -> list[Fused]:
+    """Rank by one leg alone, with its own scores."""
+    return [
+        Fused(candidate.chunk_id, candidate.score, {leg: LegScore(rank, candidate.score)}, {leg: candidate.score})
+        for rank, candidate in enumerate(candidates, start=1)
+    ]
+
+
+def _scaled(legs: Mapping[LegName, Sequence[Candidate]], weights: Mapping[LegName, float]) -> dict[LegName, float]:
+    answered = {leg: weights.get(leg, 0.0) for leg, candidates in legs.items() if candidates}
+    total = sum(answered.values())
+    if total <= 0:
+        return {leg: 1 / len(answered) for leg in answered}
+    return {leg: weight / total for leg, weight in answered.items()}
+
+
+def _min_max(candidates: Sequence[Candidate]) -> list[float]:
+    scores = [candidate.score for candidate in candidates]
+    low, high = min(scores), max(scores)
+    if high <= low:
+        return [1.0] * len(scores)
+    return [(score - low) / (high - low) for score in scores]

@@ -1,0 +1,1 @@
+"""What keeps a slow or broken dependency from spreading."""

@@ -1,0 +1,54 @@
+"""The one way to call what may fail: deadline, bulkhead, circuit breaker, timeout, retry, from the outside in."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from advanced_rag.exceptions import DeadlineExceededError, UnavailableError
+from advanced_rag.resilience.breaker import CircuitBreaker
+from advanced_rag.resilience.bulkhead import Bulkhead
+from advanced_rag.resilience.deadline import Deadline
+
+T = TypeVar("T")
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 0.4
+
+
+class Guard:
+    """Guards the calls to one dependency; ``timeout_s`` bounds all attempts of a call together."""
+
+    def __init__(
+        self, name: str, *, bulkhead: Bulkhead, breaker: CircuitBreaker, timeout_s: float, attempts: int = 1
+    ) -> None:
+        self.name = name
+        self._bulkhead = bulkhead
+        self._breaker = breaker
+        self._timeout_s = timeout_s
+        self._retrying = AsyncRetrying(
+            stop=stop_after_attempt(attempts),
+            wait=wait_random_exponential(_FIRST_WAIT_S, _LONGEST_WAIT_S),
+            retry=retry_if_exception(_is_retryable),
+            reraise=True,
+        )
+
+    async def call(self, operation: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
+        """Run an operation that may be run twice.
+
+        Raises what it raised last, or BulkheadFullError, CircuitOpenError, DeadlineExceededError.
+        """
+        async with self._bulkhead.permit(deadline.remaining()):
+            with self._breaker.watch():
+                return await self._in_time(operation, min(self._timeout_s, deadline.remaining()))
+
+    async def _in_time(self, operation: Callable[[], Awaitable[T]], limit_s: float) -> T:
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._retrying.copy()(operation)
+        except TimeoutError:
+            raise DeadlineExceededError(f"{self.name} did not answer in time") from None
+
+
+def _is_retryable(error: BaseException) -> bool:
+    return isinstance(error, UnavailableError) and error.retryable

@@ -1,0 +1,1 @@
+"""SQL (the truth) and Milvus (the index)."""

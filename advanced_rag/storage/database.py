@@ -1,0 +1,164 @@
+"""The connection to SQL: one pool, bounded threads, transactions that end with the function they run."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Double
+
+from advanced_rag.config import DatabaseSettings
+from advanced_rag.exceptions import ConflictError, DatabaseUnavailableError, PoolExhaustedError, RagError, StartupError
+from advanced_rag.telemetry import metrics
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+_AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
+
+
+class database_clock(FunctionElement[float]):  # noqa: N801 - used like an SQL function
+    """The seconds since 1970 on the database's clock."""
+
+    inherit_cache = True
+    type = Double()
+
+
+@compiles(database_clock, "postgresql")
+def _postgresql_clock(*_: Any, **__: Any) -> str:
+    return "extract(epoch from clock_timestamp())"
+
+
+@compiles(database_clock, "sqlite")
+def _sqlite_clock(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class Database:
+    """Runs functions of a connection in threads; never more at once than the pool has connections."""
+
+    def __init__(self, url: str, settings: DatabaseSettings) -> None:
+        self.engine = open_engine(url, settings)
+        self._wait_s = settings.pool_wait_s
+        permits = settings.pool_size + settings.pool_max_overflow
+        self._permits = asyncio.Semaphore(permits)
+        self._threads = CapacityLimiter(permits)
+        self._writers = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
+
+    async def read(self, work: Work[T]) -> T:
+        """Run reading statements, each seeing what is committed."""
+        return await self._run(self._read, work)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run one transaction: all of it is kept, or nothing when it raises.
+
+        Raises PoolExhaustedError, ConflictError for a broken constraint, DatabaseUnavailableError.
+        """
+        return await self._run(self._write, work)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await to_thread.run_sync(self.engine.dispose)
+
+    async def _run(self, run: Callable[[Work[T]], T], work: Work[T]) -> T:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._permits.acquire()
+        except TimeoutError:
+            raise PoolExhaustedError("no database connection came free in time") from None
+        with metrics.DB_POOL_IN_USE.track_inprogress():
+            try:
+                return await to_thread.run_sync(run, work, limiter=self._threads, abandon_on_cancel=False)
+            finally:
+                self._permits.release()
+
+    def _read(self, work: Work[T]) -> T:
+        try:
+            with self.engine.connect().execution_options(**_AUTOCOMMIT) as connection:
+                return work(connection)
+        except exc.SQLAlchemyError as error:
+            raise translate(error) from error
+
+    def _write(self, work: Work[T]) -> T:
+        try:
+            with self._writers, self.engine.begin() as connection:
+                return work(connection)
+        except exc.SQLAlchemyError as error:
+            raise translate(error) from error
+
+
+def open_engine(url: str, settings: DatabaseSettings) -> Engine:
+    """Return the engine for a URL of SQLite or PostgreSQL; nothing is connected yet.
+
+    Raises StartupError for any other URL.
+    """
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        raise StartupError("database.url: not a database URL") from None
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg2")
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg2"}:
+        raise StartupError("database.url: sqlite:///FILE or postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE")
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    engine = create_engine(
+        parsed,
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_max_overflow,
+        pool_timeout=settings.pool_wait_s,
+        pool_recycle=settings.pool_recycle_s,
+        pool_pre_ping=settings.pool_pre_ping and not is_sqlite,
+        connect_args=_sqlite_arguments(settings) if is_sqlite else _postgresql_arguments(settings),
+    )
+    if is_sqlite:
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _sqlite_arguments(settings: DatabaseSettings) -> dict[str, Any]:
+    return {"timeout": settings.statement_timeout_s, "check_same_thread": False}
+
+
+def _postgresql_arguments(settings: DatabaseSettings) -> dict[str, Any]:
+    milliseconds = int(settings.statement_timeout_s * 1000)
+    return {
+        "connect_timeout": settings.connect_timeout_s,
+        "tcp_user_timeout": milliseconds,
+        "application_name": "advanced-rag",
+        "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={3 * milliseconds}",
+    }
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN would come too late: see _begin_sqlite
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-20000"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails under a second writer; IMMEDIATE waits its turn instead.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def translate(error: exc.SQLAlchemyError) -> RagError:
+    """Return our own error for one of SQLAlchemy's."""
+    match error:
+        case exc.TimeoutError():
+            return PoolExhaustedError("no database connection came free in time")
+        case exc.IntegrityError():
+            return ConflictError("the change contradicts another one made meanwhile")
+        case _:
+            return DatabaseUnavailableError("the database does not answer")
+
+
+def ping(connection: Connection) -> None:
+    """Prove that the database answers."""
+    connection.execute(text("SELECT 1"))

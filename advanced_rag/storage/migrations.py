@@ -1,0 +1,97 @@
+"""Bringing the schema up to the code, and checking that it is."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, exc, inspect, text
+
+from advanced_rag.exceptions import StartupError
+from advanced_rag.resources import resource
+
+_LOCK_KEY = 0x61647672  # any number, as long as every replica takes the same
+_HOW = "run `advanced-rag migrate` (MIGRATIONS.md)"
+
+
+def migration_config() -> Config:
+    """Return alembic's configuration with the shipped migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(resource("alembic")))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def migrate(engine: Engine) -> tuple[str | None, str]:
+    """Upgrade the schema to the newest revision; return the revision before and after.
+
+    Replicas that start together take turns. Raises StartupError when the database cannot be reached.
+    """
+    _make_folder(engine)
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            before = _revision(connection)
+            _refuse_newer(before)
+            config = migration_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            return before, _head()
+    except exc.OperationalError as error:
+        raise StartupError(_unreachable(engine)) from error
+
+
+def check_schema(engine: Engine) -> None:
+    """Make sure the schema fits the code; a database without any table is migrated on the spot.
+
+    Raises StartupError when the schema is older (saying how to migrate) or newer than the code.
+    """
+    _make_folder(engine)
+    try:
+        with engine.connect() as connection:
+            revision = _revision(connection)
+            is_empty = not inspect(connection).get_table_names()
+    except exc.OperationalError as error:
+        raise StartupError(_unreachable(engine)) from error
+    if is_empty:
+        migrate(engine)
+        return
+    _refuse_newer(revision)
+    if revision != _head():
+        raise StartupError(f"the database schema is older than this version ({revision or 'none'}): {_HOW}")
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision is None:
+        return
+    try:
+        ScriptDirectory.from_config(migration_config()).get_revision(revision)
+    except CommandError:
+        raise StartupError(
+            f"the database schema ({revision}) is newer than this version: upgrade advanced-rag"
+        ) from None
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _head() -> str:
+    head = ScriptDirectory.from_config(migration_config()).get_current_head()
+    if head is None:
+        raise StartupError("this installation ships no migrations")
+    return head
+
+
+def _unreachable(engine: Engine) -> str:
+    return f"database.url: {engine.url.render_as_string(hide_password=True)} cannot be reached"
+
+
+def _make_folder(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)

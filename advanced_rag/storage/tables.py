@@ -1,0 +1,208 @@
+"""The tables, as SQLAlchemy Core knows them; alembic/ brings a database there.
+
+Every row carries its tenant. Times are UTC; leases count on the database's clock, in seconds since 1970.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, always UTC: SQLite forgets the zone, this puts it back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        del dialect
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def now() -> datetime:
+    """Return the time now, in UTC."""
+    return datetime.now(UTC)
+
+
+_json = JSON().with_variant(JSONB(), "postgresql")
+_TENANT, _ID, _DOCUMENT_ID, _CODE = String(64), String(36), String(255), String(64)
+
+
+def _tenant(**options: Any) -> Column[str]:
+    return Column("tenant_id", _TENANT, nullable=False, **options)
+
+
+def _created() -> Column[datetime]:
+    return Column("created_at", UtcDateTime, nullable=False)
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", _TENANT, primary_key=True),
+    Column("name", String(255), nullable=False),
+    _created(),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    _tenant(primary_key=True),
+    Column("id", _DOCUMENT_ID, primary_key=True),
+    Column("current_version", Integer),
+    Column("last_version", Integer, nullable=False),
+    Column("version_floor", Integer, nullable=False),
+    _created(),
+    Column("updated_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index(None, "tenant_id", "created_at", "id"),
+)
+
+document_versions = Table(
+    "document_versions",
+    metadata,
+    _tenant(primary_key=True),
+    Column("document_id", _DOCUMENT_ID, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("metadata", _json, nullable=False),
+    Column("domain", String(32)),
+    Column("chunk_count", Integer, nullable=False),
+    _created(),
+    ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
+    CheckConstraint("state IN ('indexing', 'current', 'superseded', 'failed')", name="state"),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("chunk_id", _TENANT, primary_key=True),
+    _tenant(),
+    Column("document_id", _DOCUMENT_ID, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("headings", _json, nullable=False),
+    Column("page", Integer),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    ForeignKeyConstraint(
+        ["tenant_id", "document_id", "version"],
+        ["document_versions.tenant_id", "document_versions.document_id", "document_versions.version"],
+        ondelete="CASCADE",
+    ),
+    Index("ix_chunks_document_version", "tenant_id", "document_id", "version", "ordinal", unique=True),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("kind", String(16), nullable=False),
+    Column("document_id", _DOCUMENT_ID, nullable=False),
+    Column("from_version", Integer, nullable=False),
+    Column("below_version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("owner", String(64)),
+    Column("lease_until", Double),
+    Column("run_after", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error_code", _CODE),
+    _created(),
+    CheckConstraint("kind IN ('index', 'purge')", name="kind"),
+    CheckConstraint("state IN ('queued', 'running', 'dead')", name="state"),
+    Index(None, "state", "run_after"),
+    Index(None, "tenant_id", "document_id", "kind"),
+)
+
+index_generations = Table(
+    "index_generations",
+    metadata,
+    Column("kind", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("encoder", String(64), nullable=False),
+    Column("dimension", Integer),
+    _created(),
+    CheckConstraint("state IN ('building', 'live', 'retired')", name="state"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("user_id", String(255), nullable=False),
+    Column("title", String(255), nullable=False),
+    _created(),
+    Column("updated_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index("ix_sessions_user_time", "tenant_id", "user_id", "created_at", "id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("session_id", _ID, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("citations", _json, nullable=False),
+    Column("answered", Boolean),
+    Column("provider", String(64)),
+    _created(),
+    ForeignKeyConstraint(["session_id"], ["sessions.id"], ondelete="CASCADE"),
+    CheckConstraint("role IN ('user', 'assistant')", name="role"),
+    Index("ix_messages_session_time", "tenant_id", "session_id", "position", unique=True),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("message_id", _ID, nullable=False),
+    Column("rating", Integer, nullable=False),
+    Column("comment", Text),
+    _created(),
+    ForeignKeyConstraint(["message_id"], ["messages.id"], ondelete="CASCADE"),
+    CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),
+    Index("ix_feedback_message", "tenant_id", "message_id"),
+)

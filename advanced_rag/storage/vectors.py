@@ -1,0 +1,331 @@
+"""Milvus: the index. The only file that knows pymilvus, and where its engines differ."""
+
+import logging
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import DataType, Function, FunctionType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from advanced_rag.config import MilvusSettings
+from advanced_rag.exceptions import StartupError, VectorStoreError, VectorStoreRefusedError
+from advanced_rag.models.documents import TenantId
+from advanced_rag.models.filters import Filter
+from advanced_rag.models.index import SPARSE, Generation
+from advanced_rag.models.retrieval import Candidate
+from advanced_rag.storage.filters import FACETS_FIELD, Facets, compile_filter, quote
+from advanced_rag.telemetry import metrics
+
+T = TypeVar("T")
+Vectors = NDArray[np.float32]
+
+MAX_TEXT_BYTES = 65_535
+_PAGE = 1000
+_CONSISTENCY = "Session"  # a document can be found as soon as its ingestion was answered
+_HEX = re.compile(r"[0-9a-f]{1,64}\Z")
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_COLLECTION_MISSING, _NOT_LOADED = 100, 101
+_REFUSED = {_COLLECTION_MISSING, 1, 5, 65, 700, 1100, 1101, 1102, 1104, 1804, 2000, 65535}
+
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback for each failed call; we log our own line
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One chunk as Milvus holds it; ``document_key`` is a digest, because Milvus is never shown a caller's id."""
+
+    chunk_id: str
+    tenant: TenantId
+    document_key: str
+    version: int
+    facets: Facets
+    text: str
+    vector: Vectors | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRange:
+    """The versions [start, below) of one document."""
+
+    document_key: str
+    start: int
+    below: int
+
+
+class VectorStore:
+    """Every call has a timeout, every search and purge the tenant's clause; calls block, callers use threads."""
+
+    def __init__(self, client: MilvusClient, settings: MilvusSettings, *, is_embedded: bool) -> None:
+        self._client = client
+        self._settings = settings
+        self._is_embedded = is_embedded
+
+    @classmethod
+    def open(cls, uri: str, settings: MilvusSettings, *, is_embedded: bool) -> "VectorStore":
+        """Connect to a server, or start Milvus Lite on a file; call it from the main thread.
+
+        Raises StartupError when the server does not answer or the file is in use.
+        """
+        token = settings.token.get_secret_value() if settings.token else ""
+        options = {"grpc_options": {"grpc.use_local_subchannel_pool": 1, "grpc.enable_http_proxy": 0}}
+        try:
+            with _interrupts_ignored():
+                client = MilvusClient(uri, token=token, timeout=settings.write_timeout_s, **options)
+        except (MilvusException, grpc.RpcError, OSError) as error:
+            what = "is used by another process, or is not a Milvus Lite file" if is_embedded else "does not answer"
+            raise StartupError(f"milvus.uri: {uri} {what}") from error
+        return cls(client, settings, is_embedded=is_embedded)
+
+    def close(self) -> None:
+        """Close the connection; Milvus Lite ends with the process."""
+        self._client.close()
+
+    def ping(self) -> None:
+        """Prove that the store answers; raises VectorStoreError."""
+        self._call("any", "ping", lambda: self._client.list_collections(timeout=self._settings.timeout_s))
+
+    def ensure(self, generation: Generation) -> bool:
+        """Create the collection of a generation where it is missing; returns whether it was."""
+        name = self._name(generation)
+        timeout = self._settings.write_timeout_s
+        if self._call(generation.kind, "has", lambda: self._client.has_collection(name, timeout=timeout)):
+            self._call(generation.kind, "load", lambda: self._client.load_collection(name, timeout=timeout))
+            return False
+        self._call(generation.kind, "create", lambda: self._create(name, generation))
+        return True
+
+    def upsert(self, generation: Generation, rows: Sequence[IndexRow]) -> None:
+        """Write rows; writing them again changes nothing."""
+        data = [self._row(generation, row) for row in rows]
+        name, timeout = self._name(generation), self._settings.write_timeout_s
+        for start in range(0, len(data), _PAGE):
+            page = data[start : start + _PAGE]
+            self._call(generation.kind, "upsert", lambda page=page: self._client.upsert(name, page, timeout=timeout))  # type: ignore[misc]
+
+    def search(
+        self,
+        generation: Generation,
+        tenant: TenantId,
+        queries: Sequence[Vectors] | Sequence[str],
+        *,
+        limit: int,
+        condition: Filter | None = None,
+        timeout_s: float | None = None,
+    ) -> list[list[Candidate]]:
+        """Search with unit vectors, or with texts in the sparse collection; for each query its candidates, best first."""
+        is_sparse = generation.kind == SPARSE
+        found = self._call(
+            generation.kind,
+            "search",
+            lambda: self._client.search(
+                self._name(generation),
+                list(queries),
+                anns_field="sparse" if is_sparse else "vector",
+                filter=_expression(tenant, condition),
+                limit=limit,
+                search_params={"metric_type": "BM25" if is_sparse else "COSINE"},
+                timeout=timeout_s or self._settings.timeout_s,
+            ),
+        )
+        return [[_candidate(hit) for hit in hits] for hits in found]
+
+    def vectors(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> dict[str, Vectors]:
+        """Return the vectors of some chunks, those that are there."""
+        rows = self._query(generation, f"{_tenant_clause(tenant)} and {_ids_clause(chunk_ids)}", "vector", len(chunk_ids))
+        return {row["chunk_id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
+
+    def purge(self, generation: Generation, tenant: TenantId, ranges: Sequence[VersionRange]) -> None:
+        """Delete whole ranges of versions."""
+        clauses = [_range_clause(item) for item in ranges]
+        for start in range(0, len(clauses), 50):
+            self._delete(generation, f"{_tenant_clause(tenant)} and ({' or '.join(clauses[start : start + 50])})")
+
+    def delete(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> None:
+        """Delete chunks by id."""
+        for start in range(0, len(chunk_ids), _PAGE):
+            self._delete(generation, f"{_tenant_clause(tenant)} and {_ids_clause(chunk_ids[start : start + _PAGE])}")
+
+    def chunk_ids(self, generation: Generation, tenant: TenantId) -> Iterator[str]:
+        """Yield the id of every chunk of a tenant."""
+        iterator = self._call(
+            generation.kind,
+            "iterate",
+            lambda: self._client.query_iterator(
+                self._name(generation),
+                filter=_tenant_clause(tenant),
+                batch_size=_PAGE,
+                output_fields=["chunk_id"],
+                timeout=self._settings.write_timeout_s,
+            ),
+        )
+        try:
+            while rows := self._call(generation.kind, "iterate", iterator.next):
+                yield from (row["chunk_id"] for row in rows)
+        finally:
+            iterator.close()
+
+    def drop(self, generation: Generation) -> None:
+        """Delete a collection."""
+        name, timeout = self._name(generation), self._settings.write_timeout_s
+        self._call(generation.kind, "drop", lambda: self._client.drop_collection(name, timeout=timeout))
+
+    def _name(self, generation: Generation) -> str:
+        return self._settings.collection_prefix + generation.collection
+
+    def _query(self, generation: Generation, expression: str, field: str, limit: int) -> list[dict[str, Any]]:
+        return list(
+            self._call(
+                generation.kind,
+                "query",
+                lambda: self._client.query(
+                    self._name(generation),
+                    filter=expression,
+                    output_fields=["chunk_id", field],
+                    limit=limit,
+                    timeout=self._settings.timeout_s,
+                ),
+            )
+        )
+
+    def _delete(self, generation: Generation, expression: str) -> None:
+        name, timeout = self._name(generation), self._settings.write_timeout_s
+        self._call(generation.kind, "delete", lambda: self._client.delete(name, filter=expression, timeout=timeout))
+
+    def _row(self, generation: Generation, row: IndexRow) -> dict[str, Any]:
+        content: dict[str, Any] = (
+            {"text": _clip(row.text)} if generation.kind == SPARSE else {"vector": np.asarray(row.vector, np.float32)}
+        )
+        return {
+            "chunk_id": row.chunk_id,
+            "tenant_id": row.tenant,
+            "document_key": row.document_key,
+            "version": row.version,
+            FACETS_FIELD: row.facets,
+            **content,
+        }
+
+    def _create(self, name: str, generation: Generation) -> None:
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("chunk_id", DataType.VARCHAR, is_primary=True, max_length=64)
+        schema.add_field("tenant_id", DataType.VARCHAR, max_length=64, is_partition_key=not self._is_embedded)
+        schema.add_field("document_key", DataType.VARCHAR, max_length=64)
+        schema.add_field("version", DataType.INT64)
+        schema.add_field(FACETS_FIELD, DataType.JSON)
+        index = self._client.prepare_index_params()
+        if generation.kind == SPARSE:
+            self._add_text(schema)
+            index.add_index(
+                "sparse",
+                index_type="SPARSE_INVERTED_INDEX",
+                metric_type="BM25",
+                params={"bm25_k1": self._settings.bm25_k1, "bm25_b": self._settings.bm25_b},
+            )
+        else:
+            schema.add_field("vector", DataType.FLOAT_VECTOR, dim=generation.dimension)
+            index.add_index("vector", index_type="AUTOINDEX", metric_type="COSINE")
+        self._client.create_collection(
+            name,
+            schema=schema,
+            index_params=index,
+            consistency_level=_CONSISTENCY,
+            timeout=self._settings.write_timeout_s,
+        )
+
+    def _add_text(self, schema: Any) -> None:
+        analyzer = {"type": self._settings.analyzer}
+        schema.add_field(
+            "text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=True, analyzer_params=analyzer
+        )
+        schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
+        schema.add_function(
+            Function(
+                name="bm25",
+                function_type=FunctionType.BM25,
+                input_field_names=["text"],
+                output_field_names=["sparse"],
+            )
+        )
+
+    def _call(self, kind: str, operation: str, run: Callable[[], T]) -> T:
+        started = time.perf_counter()
+        outcome = "ok"
+        try:
+            return run()
+        except (MilvusException, grpc.RpcError) as error:
+            translated = translate(error)
+            outcome = translated.code
+            raise translated from error
+        finally:
+            elapsed = time.perf_counter() - started
+            metrics.MILVUS_SECONDS.labels(kind, operation, outcome).observe(elapsed)
+
+
+def translate(error: MilvusException | grpc.RpcError) -> VectorStoreError:
+    """Return our own error for one of Milvus's or gRPC's."""
+    if isinstance(error, grpc.RpcError):
+        unsupported = isinstance(error, grpc.Call) and error.code() == grpc.StatusCode.UNIMPLEMENTED
+        return VectorStoreRefusedError("the vector store cannot do this") if unsupported else VectorStoreError(_SILENT)
+    if error.code == _COLLECTION_MISSING:
+        return VectorStoreRefusedError("a collection is missing from the vector store")
+    if error.code in _REFUSED:
+        return VectorStoreRefusedError("the vector store refused the call")
+    return VectorStoreError(_SILENT)
+
+
+_SILENT = "the vector store does not answer"
+
+
+def _candidate(hit: Any) -> Candidate:
+    return Candidate(hit["id"], float(hit["distance"]))
+
+
+def _expression(tenant: TenantId, condition: Filter | None) -> str:
+    clause = _tenant_clause(tenant)
+    return clause if condition is None else f"{clause} and {compile_filter(condition)}"
+
+
+def _tenant_clause(tenant: TenantId) -> str:
+    if not _TENANT.match(tenant):
+        raise VectorStoreRefusedError("not a tenant id")
+    return f"tenant_id == {quote(tenant)}"
+
+
+def _range_clause(item: VersionRange) -> str:
+    return f"(document_key == {_hex(item.document_key)} and version >= {item.start:d} and version < {item.below:d})"
+
+
+def _ids_clause(chunk_ids: Sequence[str]) -> str:
+    return f"chunk_id in [{', '.join(_hex(chunk_id) for chunk_id in chunk_ids)}]"
+
+
+def _hex(value: str) -> str:
+    if not _HEX.match(value):
+        raise VectorStoreRefusedError("not an id of this service")
+    return quote(value)
+
+
+def _clip(text: str) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= MAX_TEXT_BYTES else encoded[:MAX_TEXT_BYTES].decode(errors="ignore")
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let a child started in the block ignore Ctrl-C: Milvus Lite must outlive the requests that are being finished."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
