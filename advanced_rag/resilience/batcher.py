@@ -11,7 +11,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
 
-_Waiting = tuple[T, "asyncio.Future[R]"]
+_Waiting = tuple[T, asyncio.Future[R]]
 
 
 class MicroBatcher(Generic[K, T, R]):

@@ -43,9 +43,12 @@ class Guard:
                 return await self._in_time(operation, min(self._timeout_s, deadline.remaining()))
 
     async def _in_time(self, operation: Callable[[], Awaitable[T]], limit_s: float) -> T:
+        async def attempt() -> T:
+            return await operation()
+
         try:
             async with asyncio.timeout(limit_s):
-                return await self._retrying.copy()(operation)
+                return await self._retrying.copy()(attempt)
         except TimeoutError:
             raise DeadlineExceededError(f"{self.name} did not answer in time") from None
 

@@ -9,6 +9,7 @@ from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
 import structlog
+from asgi_correlation_id import correlation_id
 
 from advanced_rag.config import LoggingSettings
 
@@ -37,7 +38,8 @@ class _Handler(QueueHandler):
     """Hands records over with the context of the thread that logged them, and drops them when the queue is full."""
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        record.context = structlog.contextvars.get_contextvars()
+        request_id = correlation_id.get()
+        record.context = {"request_id": request_id} if request_id else {}
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:

@@ -1,0 +1,75 @@
+"""The application: routes, middleware, errors, and the life of its objects."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asgi_correlation_id import CorrelationIdMiddleware
+from fastapi import FastAPI
+
+from advanced_rag import __version__
+from advanced_rag.api import ops
+from advanced_rag.api.body import StrictJsonRoute
+from advanced_rag.api.errors import install_error_handlers
+from advanced_rag.api.middleware import ObserveRequests
+from advanced_rag.api.schemas import ErrorResponse
+from advanced_rag.api.v1 import chat, documents, index, retrieve
+from advanced_rag.config import Settings, load_settings
+from advanced_rag.container import Container, open_container
+from advanced_rag.telemetry.logs import logging_to_stderr
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ErrorResponse} for code in (400, 404, 413, 415, 422, 503)
+}
+
+
+def create_app(settings: Settings | None = None, container: Container | None = None) -> FastAPI:
+    """Return the application; it opens its own container unless it is handed one that is open."""
+    settings = settings or load_settings()
+    server = settings.server
+    app = FastAPI(
+        title="advanced-rag",
+        version=__version__,
+        lifespan=_lifespan(settings, container),
+        docs_url="/docs" if server.docs else None,
+        openapi_url="/openapi.json" if server.docs else None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False},
+        max_body_size=server.max_body_bytes,
+    )
+    app.state.container = container
+    app.router.add_api_route(
+        "/v1/ingest",
+        documents.ingest,
+        methods=["POST"],
+        route_class_override=StrictJsonRoute,
+        response_model_exclude_none=True,
+        max_body_size=server.ingest_max_body_bytes,
+        responses=_ERRORS,
+        tags=["documents"],
+    )
+    for module in (documents, retrieve, chat, index):
+        app.include_router(module.router, responses=_ERRORS)
+    app.include_router(ops.router)
+    if server.metrics:
+        app.include_router(ops.metrics_router)
+    install_error_handlers(app)
+    app.add_middleware(ObserveRequests)
+    app.add_middleware(CorrelationIdMiddleware, validator=lambda value: _REQUEST_ID.match(value) is not None)
+    return app
+
+
+def _lifespan(settings: Settings, container: Container | None) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if container is not None:
+            yield
+            return
+        with logging_to_stderr(settings.logging):
+            async with open_container(settings) as opened:
+                app.state.container = opened
+                yield
+
+    return lifespan

@@ -1,0 +1,77 @@
+"""Strict JSON bodies: UTF-8, no NaN, no lone surrogates, no NUL, bounded depth; anything else is a clear 4xx."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from advanced_rag.exceptions import FieldError, InvalidRequestError, MalformedBodyError, UnsupportedMediaTypeError
+
+MAX_DEPTH = 32
+_UTF8 = {"", "utf-8", "utf8"}
+
+
+class StrictJsonRoute(APIRoute):
+    """A route whose JSON body is read strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Read the body before FastAPI does."""
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            if self.body_field is not None:
+                request = _StrictRequest(request.scope, request.receive)
+                await request.json()
+            return await handler(request)
+
+        return strict
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            _check_media_type(self.headers.get("content-type", ""))
+            self._json = parse_json(await self.body())
+        return self._json
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse a body; raises MalformedBodyError, or InvalidRequestError naming the field with a NUL or too deep nesting."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise MalformedBodyError("the body is not valid JSON in UTF-8") from None
+    _check_values(parsed)
+    return parsed
+
+
+def _check_media_type(value: str) -> None:
+    media_type, _, parameters = value.partition(";")
+    charset = parameters.lower().partition("charset=")[2].strip(' "')
+    if media_type.strip().lower() != "application/json" or charset not in _UTF8:
+        raise UnsupportedMediaTypeError("send application/json in UTF-8")
+
+
+def _check_values(parsed: Any) -> None:
+    pending: list[tuple[str, int, Any]] = [("body", 0, parsed)]
+    while pending:
+        path, depth, value = pending.pop()
+        if depth > MAX_DEPTH:
+            raise MalformedBodyError(f"the body nests deeper than {MAX_DEPTH}")
+        if isinstance(value, str):
+            _check_text(path, value)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                _check_text(path, key)
+                pending.append((f"{path}.{key}", depth + 1, item))
+        elif isinstance(value, list):
+            pending += [(f"{path}.{position}", depth + 1, item) for position, item in enumerate(value)]
+
+
+def _check_text(path: str, value: str) -> None:
+    if "\0" in value:
+        field = path.removeprefix("body.")[:200].replace("\0", "")
+        message = "text must not contain NUL characters"
+        raise InvalidRequestError(message, fields=[FieldError(field, "nul_character", message)])

@@ -1,0 +1,31 @@
+"""What a route gets besides its body."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from asgi_correlation_id import correlation_id
+from fastapi import Depends, Request
+
+from advanced_rag.container import Container
+from advanced_rag.models.documents import DEFAULT_TENANT, TenantId
+from advanced_rag.resilience.deadline import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Who asks, what answers, and by when."""
+
+    services: Container
+    tenant: TenantId
+    deadline: Deadline
+    request_id: str | None
+
+
+async def request_context(request: Request) -> RequestContext:
+    """Make the context of a request; until there are identities, everybody is the default tenant."""
+    services: Container = request.app.state.container
+    deadline = Deadline.after(services.settings.server.request_timeout_s)
+    return RequestContext(services, DEFAULT_TENANT, deadline, correlation_id.get())
+
+
+Context = Annotated[RequestContext, Depends(request_context)]

@@ -1,0 +1,36 @@
+"""For those who run the service: health and metrics."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from advanced_rag.container import Container
+
+router = APIRouter(tags=["operations"])
+metrics_router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz/live")
+async def live() -> dict[str, str]:
+    """Tell that the process runs."""
+    return {"status": "alive"}
+
+
+@router.get("/healthz/ready", responses={503: {"description": "a dependency does not answer"}})
+async def ready(request: Request, response: Response) -> dict[str, Any]:
+    """Tell whether every dependency answers."""
+    container: Container = request.app.state.container
+    components = await container.health.components()
+    is_ready = all(component.ok for component in components)
+    response.status_code = 200 if is_ready else 503
+    return {
+        "status": "ready" if is_ready else "not_ready",
+        "components": {c.name: {"ok": c.ok, "latency_ms": c.latency_ms, "reason": c.reason} for c in components},
+    }
+
+
+@metrics_router.get("/metrics", response_class=Response)
+async def metrics() -> Response:
+    """Return the metrics for Prometheus."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,34 @@
+"""The index: what it holds, and whether it is right."""
+
+from fastapi import APIRouter
+
+from advanced_rag import __version__
+from advanced_rag.api.body import StrictJsonRoute
+from advanced_rag.api.context import Context
+from advanced_rag.api.schemas import CollectionOut, StatusResponse, VerifyRequest, VerifyResponse
+
+router = APIRouter(route_class=StrictJsonRoute, tags=["index"])
+
+
+@router.get("/v1/status")
+async def get_status(context: Context) -> StatusResponse:
+    """Tell what the service holds and is made of."""
+    documents, chunks = await context.services.documents.counts(context.tenant)
+    index = await context.services.health.index()
+    return StatusResponse(
+        version=__version__,
+        documents=documents,
+        chunks=chunks,
+        collections=index.collections,
+        encoder=index.encoder,
+        runtime=index.runtime,
+        jobs=index.jobs,
+    )
+
+
+@router.post("/v1/index/verify")
+async def verify(body: VerifyRequest, context: Context) -> VerifyResponse:
+    """Compare SQL and Milvus, and mend what differs when asked to."""
+    report = await context.services.verify.verify(context.tenant, repair=body.repair)
+    collections = [CollectionOut.model_validate(item) for item in report.collections]
+    return VerifyResponse(agrees=report.agrees, collections=collections, request_id=context.request_id)

@@ -1,0 +1,234 @@
+"""Builds every object once, in order, and closes them in the reverse order."""
+
+import asyncio
+import fcntl
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from advanced_rag.config import Settings
+from advanced_rag.encoders.base import Encoder
+from advanced_rag.encoders.cache import EmbeddingCache
+from advanced_rag.encoders.load import load_encoder
+from advanced_rag.encoders.worker import EncoderWorker
+from advanced_rag.exceptions import StartupError, VectorStoreError
+from advanced_rag.llm.extractive import ExtractiveAnswerer
+from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
+from advanced_rag.models.documents import DEFAULT_TENANT
+from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
+from advanced_rag.models.retrieval import LegName
+from advanced_rag.ranking.rerank import load_reranker
+from advanced_rag.resilience.breaker import CircuitBreaker
+from advanced_rag.resilience.bulkhead import Bulkhead
+from advanced_rag.resilience.guard import Guard
+from advanced_rag.services.chat import ChatService
+from advanced_rag.services.documents import DocumentService
+from advanced_rag.services.embedding import Embedder
+from advanced_rag.services.examples import ingest_examples
+from advanced_rag.services.health import HealthService
+from advanced_rag.services.index import Index
+from advanced_rag.services.ingest import IngestService
+from advanced_rag.services.jobs import JobWorker
+from advanced_rag.services.retrieve import RetrieveService, search_batcher
+from advanced_rag.services.verify import VerifyService
+from advanced_rag.storage.database import Database
+from advanced_rag.storage.generations import GenerationRepository
+from advanced_rag.storage.migrations import check_schema
+from advanced_rag.storage.vectors import VectorStore
+from advanced_rag.telemetry import metrics
+
+Announce = Callable[[str], None]
+
+LOCK_FILE = "service.lock"
+_ENCODER_QUEUE = 4096
+_SEARCHES_WAITING = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The services, ready to use."""
+
+    settings: Settings
+    ingest: IngestService
+    documents: DocumentService
+    retrieve: RetrieveService
+    chat: ChatService
+    verify: VerifyService
+    health: HealthService
+
+
+@asynccontextmanager
+async def open_container(settings: Settings, announce: Announce = lambda _: None) -> AsyncIterator[Container]:
+    """Open everything the service needs; ``announce`` is told what takes long.
+
+    Raises StartupError, with one clear line, for whatever is missing or wrong.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_data_directory(settings))
+        database = Database(settings.database_url, settings.database)
+        stack.push_async_callback(database.close)
+        check_schema(database.engine)
+        # In this thread: Milvus Lite is tied to the thread that started it.
+        store = VectorStore.open(settings.milvus_uri, settings.milvus, is_embedded=settings.milvus_is_embedded)
+        stack.callback(store.close)
+        worker = EncoderWorker(max_waiting=_ENCODER_QUEUE)
+        stack.callback(worker.close)
+        index = await _open_index(settings, database, store, worker, announce)
+        container, jobs = _services(settings, database, index, stack)
+        if settings.milvus_is_embedded:
+            await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
+        if settings.examples.ingest:
+            await ingest_examples(container.ingest, container.documents, DEFAULT_TENANT, announce)
+        task = asyncio.create_task(jobs.run())
+        stack.push_async_callback(_cancel, task)
+        yield container
+
+
+async def _open_index(
+    settings: Settings, database: Database, store: VectorStore, worker: EncoderWorker, announce: Announce
+) -> Index:
+    cache_folder = settings.data_dir / "encoders"
+    semantic = _embedder(settings, worker, await _load(settings.encoder.model, settings, cache_folder, announce))
+    domains: dict[str, Embedder] = {}
+    for name, domain in settings.domains.items() if settings.features.domain else ():
+        own = domain.encoder
+        domains[name] = (
+            _embedder(settings, worker, await _load(own, settings, cache_folder, announce)) if own else semantic
+        )
+    wanted = [_wanted(SEMANTIC, semantic), *(_wanted(domain_kind(name), own) for name, own in domains.items())]
+    if settings.features.sparse:
+        wanted.append(Generation(SPARSE, 1, settings.milvus.analyzer, None))
+    generations = await _live_generations(database, wanted)
+    for generation in generations.values():
+        try:
+            await asyncio.to_thread(store.ensure, generation)
+        except VectorStoreError as error:
+            raise StartupError(f"milvus.uri: {error.message}") from error
+    return Index(store, generations, semantic, domains)
+
+
+async def _load(model: str, settings: Settings, cache_folder: Path, announce: Announce) -> Encoder:
+    return await asyncio.to_thread(lambda: load_encoder(model, settings.encoder, cache_folder, announce=announce))
+
+
+def _embedder(settings: Settings, worker: EncoderWorker, encoder: Encoder) -> Embedder:
+    own = settings.encoder
+    cache = EmbeddingCache(entries=own.cache_entries, ttl_s=own.cache_ttl_s, clock=time.monotonic)
+    return Embedder(encoder, worker, cache if settings.features.cache else None, own)
+
+
+def _wanted(kind: str, embedder: Embedder) -> Generation:
+    return Generation(kind, 1, embedder.encoder.fingerprint, embedder.encoder.dimension)
+
+
+async def _live_generations(database: Database, wanted: list[Generation]) -> dict[str, Generation]:
+    live = await database.read(lambda connection: GenerationRepository(connection).live())
+    for generation in wanted:
+        existing = live.get(generation.kind)
+        if existing is None:
+            await database.write(lambda c, new=generation: GenerationRepository(c).add_live(new))  # type: ignore[misc]
+            live[generation.kind] = generation
+        elif existing.encoder != generation.encoder:
+            raise StartupError(
+                f"the {generation.kind} index was built with another encoder or analyzer: set it back, "
+                "or start on an empty data directory and ingest again"
+            )
+    return {generation.kind: live[generation.kind] for generation in wanted}
+
+
+def _services(
+    settings: Settings, database: Database, index: Index, stack: AsyncExitStack
+) -> tuple[Container, JobWorker]:
+    owner = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    ingest = IngestService(database, index, settings.chunking, owner=owner, lease_s=settings.jobs.lease_s)
+    jobs = JobWorker(database, ingest, settings.jobs, owner=owner)
+    retrieve = RetrieveService(
+        database=database,
+        index=index,
+        guards=_leg_guards(settings),
+        searches=search_batcher(index, max_waiting=_SEARCHES_WAITING),
+        reranker=load_reranker(settings.retrieval.rerank_model) if settings.retrieval.rerank_model else None,
+        rerank_guard=_guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s),
+        settings=settings.retrieval,
+        features=settings.features,
+    )
+    chain = _providers(settings)
+    if chain is not None:
+        stack.push_async_callback(chain.close)
+    extractive = ExtractiveAnswerer(
+        lambda text: index.semantic.query(text, DEFAULT_TENANT),
+        index.semantic.passages,
+        sentences=settings.chat.sentences,
+    )
+    container = Container(
+        settings=settings,
+        ingest=ingest,
+        documents=DocumentService(database, index),
+        retrieve=retrieve,
+        chat=ChatService(database, retrieve, extractive, chain, settings.chat),
+        verify=VerifyService(database, index, jobs),
+        health=HealthService(database, index),
+    )
+    return container, jobs
+
+
+def _leg_guards(settings: Settings) -> dict[LegName, Guard]:
+    own = settings.milvus
+    permits: dict[LegName, int] = {
+        "semantic": own.concurrency_semantic,
+        "sparse": own.concurrency_sparse,
+        "domain": own.concurrency_domain,
+    }
+    return {
+        leg: _guard(leg, permits=count, wait_s=own.queue_wait_s, timeout_s=own.timeout_s, attempts=own.attempts)
+        for leg, count in permits.items()
+    }
+
+
+def _guard(name: str, *, permits: int, wait_s: float, timeout_s: float, attempts: int = 1) -> Guard:
+    gauge = metrics.BREAKER_STATE.labels(name)
+    gauge.set(0)
+    breaker = CircuitBreaker(name, on_change=gauge.set)
+    bulkhead = Bulkhead(name, permits=permits, wait_s=wait_s)
+    return Guard(name, bulkhead=bulkhead, breaker=breaker, timeout_s=timeout_s, attempts=attempts)
+
+
+def _providers(settings: Settings) -> FallbackChain | None:
+    providers = [OpenAiAnswerer(provider) for provider in settings.llm.providers]
+    return FallbackChain(providers) if providers else None
+
+
+class _data_directory:  # noqa: N801 - used like a function
+    """Hold the data directory for this process alone, as Milvus Lite needs it; raises StartupError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.data_dir
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = (self._folder / LOCK_FILE).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StartupError(f"data_dir: {self._folder} cannot be written ({error.strerror})") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise StartupError(f"data_dir: {self._folder} is used by another process of advanced-rag") from None
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.truncate(0)
+            self._file.close()
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,224 @@
+"""Chat: find passages, answer from them with checked citations, remember the turn."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from advanced_rag.config import ChatSettings
+from advanced_rag.exceptions import NotFoundError, ProviderError
+from advanced_rag.llm.base import Question
+from advanced_rag.llm.citations import check_citations
+from advanced_rag.llm.condense import condense
+from advanced_rag.llm.extractive import ExtractiveAnswerer
+from advanced_rag.llm.openai_compatible import FallbackChain
+from advanced_rag.models.chat import ChatAnswer, Citation, Message, Session
+from advanced_rag.models.documents import Page, TenantId
+from advanced_rag.models.filters import Filter
+from advanced_rag.models.retrieval import Degradation, RetrieveQuery, RetrieveResult
+from advanced_rag.ranking.confidence import confidence
+from advanced_rag.resilience.deadline import Deadline
+from advanced_rag.services.retrieve import RetrieveService
+from advanced_rag.storage.database import Database
+from advanced_rag.storage.sessions import SessionRepository
+from advanced_rag.telemetry import metrics
+
+REFUSAL = "I found no answer to this in the documents."
+LOCAL_USER = "local"
+_TITLE_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class ChatQuestion:
+    """One turn of a conversation, as it is asked."""
+
+    message: str
+    session_id: str | None = None
+    top_k: int | None = None
+    filters: Filter | None = None
+    domain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """The passages were found."""
+
+    result: RetrieveResult
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the answer."""
+
+    text: str
+
+
+ChatEvent = Retrieved | Token | Citation | ChatAnswer
+
+
+class ChatService:
+    """Answers questions and keeps conversations."""
+
+    def __init__(
+        self,
+        database: Database,
+        retrieval: RetrieveService,
+        extractive: ExtractiveAnswerer,
+        providers: FallbackChain | None,
+        settings: ChatSettings,
+    ) -> None:
+        self._database = database
+        self._retrieval = retrieval
+        self._extractive = extractive
+        self._providers = providers
+        self._settings = settings
+
+    async def answer(self, tenant: TenantId, question: ChatQuestion, deadline: Deadline) -> ChatAnswer:
+        """Answer a question in one piece."""
+        async with aclosing(self.stream(tenant, question, deadline)) as events:
+            async for event in events:
+                if isinstance(event, ChatAnswer):
+                    return event
+        raise AssertionError("a stream ends with the answer")
+
+    async def stream(self, tenant: TenantId, question: ChatQuestion, deadline: Deadline) -> AsyncIterator[ChatEvent]:
+        """Yield what was found, the answer as it grows, its citations, and last the whole of it, saved.
+
+        Raises NotFoundError for a session that is not there, UnavailableError when nothing can be searched.
+        """
+        started = time.perf_counter()
+        history = await self._history(tenant, question.session_id)
+        result = await self._retrieve(tenant, question, history, deadline)
+        yield Retrieved(result)
+        draft = _Draft(list(result.degraded))
+        if self._is_answerable(question.message, result):
+            asked = Question(question.message, result.hits, history[-self._settings.history_messages :])
+            async for text in self._speak(asked, draft):
+                yield Token(text)
+        text, citations = check_citations(draft.text, result.hits)
+        answered = bool(text)
+        for citation in citations:
+            yield citation
+        metrics.CHAT_ANSWERED.labels(str(answered).lower()).inc()
+        session_id, message_id = await self._save(tenant, question, text or REFUSAL, citations, answered, draft.provider)
+        timings = {**result.timings_ms, "total": round((time.perf_counter() - started) * 1000, 3)}
+        yield ChatAnswer(
+            session_id, message_id, text or REFUSAL, answered, citations, draft.provider, draft.degraded, timings
+        )
+
+    async def _history(self, tenant: TenantId, session_id: str | None) -> list[Message]:
+        if session_id is None:
+            return []
+        await self.session(tenant, session_id)
+        limit = max(self._settings.history_messages, 2)
+        return await self._database.read(lambda c: SessionRepository(c, tenant).recent(session_id, limit))
+
+    async def _retrieve(
+        self, tenant: TenantId, question: ChatQuestion, history: list[Message], deadline: Deadline
+    ) -> RetrieveResult:
+        query = RetrieveQuery(
+            query=condense(question.message, history),
+            top_k=question.top_k or self._settings.passages,
+            filters=question.filters,
+            domain=question.domain,
+        )
+        return await self._retrieval.retrieve(tenant, query, deadline)
+
+    def _is_answerable(self, message: str, result: RetrieveResult) -> bool:
+        similarity = max((hit.legs["semantic"].score for hit in result.hits if "semantic" in hit.legs), default=0.0)
+        texts = [hit.chunk.text for hit in result.hits]
+        return bool(texts) and confidence(message, texts, similarity) >= self._settings.min_confidence
+
+    async def _speak(self, question: Question, draft: "_Draft") -> AsyncIterator[str]:
+        if self._providers is not None:
+            try:
+                async for part in self._providers.stream(question, draft.spoken_by):
+                    yield draft.add(part)
+            except ProviderError as error:
+                draft.degraded.append(Degradation("llm", error.code))
+                metrics.DEGRADED.labels("llm").inc()
+            if draft.text:
+                return
+        draft.spoken_by(self._extractive.name)
+        async for part in self._extractive.stream(question):
+            yield draft.add(part)
+
+    async def _save(
+        self,
+        tenant: TenantId,
+        question: ChatQuestion,
+        text: str,
+        citations: tuple[Citation, ...],
+        answered: bool,  # noqa: FBT001 - private
+        provider: str,
+    ) -> tuple[str, str]:
+        def save(connection: Any) -> tuple[str, str]:
+            repository = SessionRepository(connection, tenant)
+            if question.session_id is None:
+                session = repository.create(LOCAL_USER, question.message[:_TITLE_CHARS])
+            else:
+                session = _found(repository.get(question.session_id, lock=True))
+            message_id = repository.add_turn(
+                session.id, question.message, text, citations=citations, answered=answered, provider=provider
+            )
+            return session.id, message_id
+
+        return await self._database.write(save)
+
+    async def create_session(self, tenant: TenantId, title: str) -> Session:
+        """Open an empty session."""
+        return await self._database.write(lambda c: SessionRepository(c, tenant).create(LOCAL_USER, title))
+
+    async def session(self, tenant: TenantId, session_id: str) -> Session:
+        """Return a session; raises NotFoundError."""
+        return _found(await self._database.read(lambda c: SessionRepository(c, tenant).get(session_id)))
+
+    async def sessions(self, tenant: TenantId, limit: int, cursor: str | None) -> Page[Session]:
+        """List sessions, newest first."""
+        return await self._database.read(lambda c: SessionRepository(c, tenant).page(LOCAL_USER, limit, cursor))
+
+    async def messages(self, tenant: TenantId, session_id: str, limit: int, cursor: str | None) -> Page[Message]:
+        """List the messages of a session, oldest first; raises NotFoundError."""
+        await self.session(tenant, session_id)
+        return await self._database.read(lambda c: SessionRepository(c, tenant).history(session_id, limit, cursor))
+
+    async def rename_session(self, tenant: TenantId, session_id: str, title: str) -> Session:
+        """Change the title of a session; raises NotFoundError."""
+        return _found(await self._database.write(lambda c: SessionRepository(c, tenant).rename(session_id, title)))
+
+    async def delete_session(self, tenant: TenantId, session_id: str) -> None:
+        """Delete a session with all its messages; raises NotFoundError."""
+        if not await self._database.write(lambda c: SessionRepository(c, tenant).remove(session_id)):
+            raise NotFoundError("no such session")
+
+    async def add_feedback(self, tenant: TenantId, message_id: str, rating: int, comment: str | None) -> str:
+        """Keep what somebody thinks of an answer; raises NotFoundError."""
+        feedback_id = await self._database.write(
+            lambda c: SessionRepository(c, tenant).add_feedback(message_id, rating, comment)
+        )
+        if feedback_id is None:
+            raise NotFoundError("no such message")
+        return feedback_id
+
+
+class _Draft:
+    """An answer while it grows."""
+
+    def __init__(self, degraded: list[Degradation]) -> None:
+        self.text = ""
+        self.provider = ExtractiveAnswerer.name
+        self.degraded = degraded
+
+    def add(self, part: str) -> str:
+        self.text += part
+        return part
+
+    def spoken_by(self, provider: str) -> None:
+        self.provider = provider
+
+
+def _found(session: Session | None) -> Session:
+    if session is None:
+        raise NotFoundError("no such session")
+    return session

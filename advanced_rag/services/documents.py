@@ -1,0 +1,35 @@
+"""Looking at documents."""
+
+from advanced_rag.exceptions import NotFoundError
+from advanced_rag.models.documents import DocumentInfo, Page, TenantId
+from advanced_rag.services.index import Index
+from advanced_rag.storage.database import Database
+from advanced_rag.storage.documents import DocumentRepository
+
+
+class DocumentService:
+    """Reads what has been ingested."""
+
+    def __init__(self, database: Database, index: Index) -> None:
+        self._database = database
+        self._index = index
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """The domains a document may name."""
+        return frozenset(self._index.domains)
+
+    async def get(self, tenant: TenantId, document_id: str) -> DocumentInfo:
+        """Return a document with its text; raises NotFoundError."""
+        found = await self._database.read(lambda c: DocumentRepository(c, tenant).get(document_id))
+        if found is None:
+            raise NotFoundError("no such document")
+        return found
+
+    async def page(self, tenant: TenantId, limit: int, cursor: str | None) -> Page[DocumentInfo]:
+        """List documents, oldest first."""
+        return await self._database.read(lambda c: DocumentRepository(c, tenant).page(limit, cursor))
+
+    async def counts(self, tenant: TenantId) -> tuple[int, int]:
+        """Return the number of documents and of chunks."""
+        return await self._database.read(lambda c: DocumentRepository(c, tenant).counts())

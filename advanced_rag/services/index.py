@@ -1,0 +1,80 @@
+"""The index as the services see it: the live collections, what is written to them, what is purged from them."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import groupby
+
+from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
+from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
+from advanced_rag.services.embedding import Embedder
+from advanced_rag.storage.filters import facets
+from advanced_rag.storage.ids import document_key
+from advanced_rag.storage.jobs import Job
+from advanced_rag.storage.vectors import IndexRow, VectorStore, VersionRange
+from advanced_rag.text.chunk import context
+
+
+class Index:
+    """Writes chunks to every live collection they belong in."""
+
+    def __init__(
+        self,
+        store: VectorStore,
+        generations: dict[str, Generation],
+        semantic: Embedder,
+        domains: dict[str, Embedder],
+    ) -> None:
+        self.store = store
+        self.generations = generations
+        self.semantic = semantic
+        self.domains = domains
+
+    async def add(self, tenant: TenantId, items: Sequence[tuple[DocumentVersion, Sequence[Chunk]]]) -> None:
+        """Embed chunks and write them; doing it again writes the same.
+
+        Raises EncoderError, OverloadedError, VectorStoreError.
+        """
+        rows = [_row(tenant, document, chunk) for document, pieces in items for chunk in pieces]
+        domains = [document.domain for document, pieces in items for _ in pieces]
+        vectors = await self.semantic.passages([row.text for row in rows])
+        embedded = [_with(row, vector) for row, vector in zip(rows, vectors, strict=True)]
+        writes = [(self.generations[SEMANTIC], embedded)]
+        if SPARSE in self.generations:
+            writes.append((self.generations[SPARSE], rows))
+        writes += await self._domain_writes(embedded, domains)
+        await asyncio.gather(*(asyncio.to_thread(self.store.upsert, generation, part) for generation, part in writes))
+
+    async def _domain_writes(
+        self, embedded: list[IndexRow], domains: list[str | None]
+    ) -> list[tuple[Generation, list[IndexRow]]]:
+        writes: list[tuple[Generation, list[IndexRow]]] = []
+        for domain, embedder in self.domains.items():
+            part = [row for row, named in zip(embedded, domains, strict=True) if named == domain]
+            if part and embedder is not self.semantic:
+                vectors = await embedder.passages([row.text for row in part])
+                part = [_with(row, vector) for row, vector in zip(part, vectors, strict=True)]
+            if part:
+                writes.append((self.generations[domain_kind(domain)], part))
+        return writes
+
+    async def purge(self, jobs: Sequence[Job]) -> None:
+        """Delete the vectors of the versions that purge jobs name; raises VectorStoreError."""
+        for tenant, group in groupby(sorted(jobs, key=lambda job: job.tenant), key=lambda job: job.tenant):
+            ranges = [VersionRange(document_key(tenant, job.document_id), job.start, job.below) for job in group]
+            for generation in self.generations.values():
+                await asyncio.to_thread(self.store.purge, generation, tenant, ranges)
+
+
+def _row(tenant: TenantId, document: DocumentVersion, chunk: Chunk) -> IndexRow:
+    return IndexRow(
+        chunk_id=chunk.chunk_id,
+        tenant=tenant,
+        document_key=document_key(tenant, document.document_id),
+        version=document.version,
+        facets=facets(document.declared, document.metadata),
+        text=f"{context(document.title, chunk.headings)}. {chunk.text}",
+    )
+
+
+def _with(row: IndexRow, vector: object) -> IndexRow:
+    return IndexRow(row.chunk_id, row.tenant, row.document_key, row.version, row.facets, row.text, vector)  # type: ignore[arg-type]

@@ -1,0 +1,244 @@
+"""Ingestion: from documents to visible, searchable versions; nothing is lost, nothing is there twice.
+
+1. One transaction stores the new versions, invisible, with their chunks and a job that says they must be finished.
+2. Their chunks are embedded and written to the index; writing them again would change nothing.
+3. One transaction makes them visible, drops the job, and queues the purge of what they replace.
+
+A crash anywhere leaves the job, and the job is finished later (services/jobs.py).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import Connection
+
+from advanced_rag.config import ChunkingSettings
+from advanced_rag.exceptions import OverloadedError, RagError, UnavailableError
+from advanced_rag.models.documents import Chunk, DocumentInput, DocumentVersion, IngestResult, Span, TenantId
+from advanced_rag.services.index import Index
+from advanced_rag.storage.database import Database
+from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
+from advanced_rag.storage.ids import chunk_id, content_hash
+from advanced_rag.storage.jobs import Job, JobRepository, new_job
+from advanced_rag.telemetry import metrics
+from advanced_rag.telemetry.logs import get_logger
+from advanced_rag.text.chunk import ChunkLimits, chunk_text
+
+WAVE = 64
+WAVES_AT_ONCE = 2
+SPECIAL_TOKENS = 2
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A document with what can be known of it without the database."""
+
+    document: DocumentInput
+    content_hash: str
+    spans: list[Span]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A version that is stored and not visible yet."""
+
+    version: NewVersion
+    job: Job
+    replaces: bool
+
+
+class IngestService:
+    """Puts documents in and takes them out."""
+
+    def __init__(
+        self, database: Database, index: Index, chunking: ChunkingSettings, *, owner: str, lease_s: float
+    ) -> None:
+        self._database = database
+        self._index = index
+        self._owner = owner
+        self._lease_s = lease_s
+        self._limits = ChunkLimits(
+            max_tokens=min(chunking.max_tokens, index.semantic.encoder.max_tokens),
+            special_tokens=SPECIAL_TOKENS,
+            overlap_tokens=chunking.overlap_tokens,
+        )
+        self._waves = asyncio.Semaphore(WAVES_AT_ONCE)
+
+    async def ingest(self, tenant: TenantId, documents: Sequence[DocumentInput]) -> list[IngestResult]:
+        """Ingest documents with different ids; the results stand in their order.
+
+        A document that could not be indexed fails alone; only a database that does not answer fails the call.
+        """
+        waves = [documents[start : start + WAVE] for start in range(0, len(documents), WAVE)]
+        results = await asyncio.gather(*(self._wave(tenant, wave) for wave in waves))
+        return [result for wave in results for result in wave]
+
+    async def delete(self, tenant: TenantId, document_id: str) -> bool:
+        """Delete a document; False when there is none. It cannot be found from the moment this returns."""
+
+        def remove(connection: Connection) -> Job | None:
+            repository = DocumentRepository(connection, tenant)
+            floor = repository.remove(document_id)
+            if floor is None:
+                return None
+            job = new_job(tenant, "purge", document_id, 0, floor)
+            JobRepository(connection, self._owner).add([job], lease_s=self._lease_s)
+            return job
+
+        job = await self._database.write(remove)
+        if job is not None:
+            await self._purge([job])
+        return job is not None
+
+    async def resume(self, job: Job) -> None:
+        """Finish a version that was begun before a crash."""
+        found = await self._database.read(
+            lambda connection: DocumentRepository(connection, job.tenant).version_chunks(job.document_id, job.start)
+        )
+        if found is not None:
+            await self._index.add(job.tenant, [found])
+        await self._activate(job.tenant, [job])
+
+    async def _wave(self, tenant: TenantId, documents: Sequence[DocumentInput]) -> list[IngestResult]:
+        async with self._waves:
+            prepared = [await asyncio.to_thread(self._prepare, document) for document in documents]
+            begun, results = await self._database.write(lambda connection: self._begin(connection, tenant, prepared))
+            results |= await self._finish(tenant, begun)
+        for result in results.values():
+            metrics.DOCUMENTS_INGESTED.labels(result.status).inc()
+        return [results[document.id] for document in documents]
+
+    def _prepare(self, document: DocumentInput) -> _Prepared:
+        tokenizer = self._index.semantic.encoder.tokenizer
+        spans = chunk_text(document.text, document.title, tokenizer, self._limits)
+        metadata = orjson.dumps(document.metadata, option=orjson.OPT_SORT_KEYS).decode()
+        return _Prepared(
+            document, content_hash(document.title, document.text, metadata, document.domain or ""), spans
+        )
+
+    def _begin(
+        self, connection: Connection, tenant: TenantId, prepared: Sequence[_Prepared]
+    ) -> tuple[list[_Begun], dict[str, IngestResult]]:
+        repository = DocumentRepository(connection, tenant)
+        states = repository.lock([item.document.id for item in prepared])
+        begun: list[_Begun] = []
+        unchanged: dict[str, IngestResult] = {}
+        for item in prepared:
+            state = states[item.document.id]
+            if state.content_hash == item.content_hash:
+                unchanged[item.document.id] = IngestResult(
+                    item.document.id, "unchanged", state.current_version, len(item.spans)
+                )
+            else:
+                begun.append(_begin_version(tenant, item, state))
+        if begun:
+            repository.add_versions([item.version for item in begun])
+            JobRepository(connection, self._owner).add([item.job for item in begun], lease_s=self._lease_s)
+        return begun, unchanged
+
+    async def _finish(self, tenant: TenantId, begun: list[_Begun]) -> dict[str, IngestResult]:
+        if not begun:
+            return {}
+        try:
+            await self._index.add(tenant, [(item.version.document, item.version.chunks) for item in begun])
+            current = await self._activate(tenant, [item.job for item in begun])
+        except (UnavailableError, OverloadedError) as error:
+            _log.warning("ingest_failed", code=error.code, documents=len(begun))
+            await self._give_up(tenant, [item.job for item in begun])
+            return {item.job.document_id: _failed(item, error) for item in begun}
+        return {item.job.document_id: _succeeded(item, current) for item in begun}
+
+    async def _activate(self, tenant: TenantId, jobs: Sequence[Job]) -> dict[str, int]:
+        """Make indexed versions visible, as far as the jobs still belong here; returns the current versions."""
+
+        def activate(connection: Connection) -> tuple[dict[str, int], list[Job]]:
+            owned = JobRepository(connection, self._owner).finish([job.id for job in jobs])
+            versions = {job.document_id: job.start for job in jobs if job.id in owned}
+            current = DocumentRepository(connection, tenant).activate(versions)
+            purges = [
+                new_job(tenant, "purge", key, 0, version)
+                if key in current
+                else new_job(tenant, "purge", key, version, version + 1)
+                for key, version in versions.items()
+                if version > 1
+            ]
+            JobRepository(connection, self._owner).add(purges, lease_s=self._lease_s)
+            return current, purges
+
+        current, purges = await self._database.write(activate)
+        await self._purge(purges)
+        return current
+
+    async def _give_up(self, tenant: TenantId, jobs: Sequence[Job]) -> None:
+        """Mark versions as failed and queue the purge of what may have been written of them."""
+
+        def fail(connection: Connection) -> list[Job]:
+            repository = JobRepository(connection, self._owner)
+            owned = repository.finish([job.id for job in jobs])
+            failed = [job for job in jobs if job.id in owned]
+            DocumentRepository(connection, tenant).mark_failed({job.document_id: job.start for job in failed})
+            purges = [new_job(tenant, "purge", job.document_id, job.start, job.below) for job in failed]
+            repository.add(purges)
+            return purges
+
+        await self._database.write(fail)
+
+    async def _purge(self, jobs: list[Job]) -> None:
+        """Purge at once; what cannot be done now stays queued."""
+        if not jobs:
+            return
+        try:
+            await self.purge(jobs)
+        except RagError as error:
+            _log.warning("purge_postponed", code=error.code, jobs=len(jobs))
+
+    async def purge(self, jobs: Sequence[Job]) -> None:
+        """Delete what purge jobs name from the index and from SQL, then the jobs."""
+        await self._index.purge(jobs)
+
+        def forget(connection: Connection) -> None:
+            owned = JobRepository(connection, self._owner).finish([job.id for job in jobs])
+            for job in jobs:
+                if job.id in owned:
+                    DocumentRepository(connection, job.tenant).forget_chunks(job.document_id, job.start, job.below)
+
+        await self._database.write(forget)
+
+
+def _begin_version(tenant: TenantId, item: _Prepared, state: DocumentState) -> _Begun:
+    source, number = item.document, state.last_version + 1
+    document = DocumentVersion(source.id, number, source.title, source.metadata, source.domain)
+    chunks = tuple(
+        Chunk(
+            chunk_id=chunk_id(tenant, source.id, number, ordinal),
+            document_id=source.id,
+            version=number,
+            ordinal=ordinal,
+            text=source.text[span.start : span.end],
+            headings=span.headings,
+            start=span.start,
+            end=span.end,
+            tokens=span.tokens,
+        )
+        for ordinal, span in enumerate(item.spans)
+    )
+    version = NewVersion(document, source.text, item.content_hash, chunks)
+    job = new_job(tenant, "index", source.id, number, number + 1)
+    return _Begun(version, job, replaces=state.current_version is not None)
+
+
+def _succeeded(item: _Begun, current: dict[str, int]) -> IngestResult:
+    version = item.version
+    if current.get(item.job.document_id) != item.job.start:
+        message = "a newer version or a deletion of the document came in meanwhile"
+        return IngestResult(item.job.document_id, "failed", item.job.start, 0, "superseded", message)
+    status = "replaced" if item.replaces else "created"
+    return IngestResult(item.job.document_id, status, item.job.start, len(version.chunks))  # type: ignore[arg-type]
+
+
+def _failed(item: _Begun, error: RagError) -> IngestResult:
+    return IngestResult(item.job.document_id, "failed", None, 0, error.code, error.message)

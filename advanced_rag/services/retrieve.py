@@ -1,0 +1,319 @@
+"""Retrieval: three guarded searches side by side, fused, read back from SQL, reranked, diversified."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from advanced_rag.config import FeatureSettings, RetrievalSettings
+from advanced_rag.exceptions import (
+    FeatureDisabledError,
+    FieldError,
+    OverloadedError,
+    RagError,
+    UnavailableError,
+    UnknownDomainError,
+)
+from advanced_rag.models.documents import TenantId
+from advanced_rag.models.filters import Filter, matches
+from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
+from advanced_rag.models.retrieval import (
+    Candidate,
+    Degradation,
+    Fused,
+    Hit,
+    Hydrated,
+    LegName,
+    RetrieveQuery,
+    RetrieveResult,
+    ScoreKind,
+)
+from advanced_rag.ranking.fuse import fuse, single
+from advanced_rag.ranking.mmr import mmr
+from advanced_rag.ranking.rerank import Reranker, blend
+from advanced_rag.resilience.batcher import MicroBatcher
+from advanced_rag.resilience.deadline import Deadline
+from advanced_rag.resilience.guard import Guard
+from advanced_rag.services.embedding import Embedder
+from advanced_rag.services.index import Index
+from advanced_rag.storage.database import Database
+from advanced_rag.storage.documents import DocumentRepository
+from advanced_rag.telemetry import metrics
+from advanced_rag.telemetry.logs import get_logger
+from advanced_rag.text.chunk import context
+
+_SLACK = 10  # candidates read back beyond what is asked, to make up for those SQL does not confirm
+_log = get_logger(__name__)
+
+SearchKey = tuple[Generation, TenantId, int, Filter | None]
+SearchBatcher = MicroBatcher[SearchKey, Any, list[Candidate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A fused candidate that SQL confirmed, with its score so far."""
+
+    fused: Fused
+    found: Hydrated
+    score: float
+    kind: ScoreKind
+
+
+class _Course:
+    """What happened on the way: times and failures."""
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+        self.degraded: list[Degradation] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - started
+            self.timings_ms[name] = round(elapsed * 1000, 3)
+            metrics.STAGE_SECONDS.labels(name).observe(elapsed)
+
+    def degrade(self, component: str, error: RagError) -> None:
+        self.degraded.append(Degradation(component, error.code))
+        metrics.DEGRADED.labels(component).inc()
+        _log.warning("degraded", component=component, code=error.code)
+
+
+class RetrieveService:
+    """Answers retrieval requests."""
+
+    def __init__(
+        self,
+        database: Database,
+        index: Index,
+        guards: Mapping[LegName, Guard],
+        searches: SearchBatcher,
+        reranker: Reranker | None,
+        rerank_guard: Guard,
+        settings: RetrievalSettings,
+        features: FeatureSettings,
+    ) -> None:
+        self._database = database
+        self._index = index
+        self._guards = guards
+        self._searches = searches
+        self._reranker = reranker
+        self._rerank_guard = rerank_guard
+        self._settings = settings
+        self._features = features
+
+    async def retrieve(self, tenant: TenantId, query: RetrieveQuery, deadline: Deadline) -> RetrieveResult:
+        """Find the passages that fit a query, best first.
+
+        Raises UnavailableError when no leg answers, InvalidRequestError for what the settings do not offer.
+        """
+        course = _Course()
+        with course.stage("total"):
+            with course.stage("search"):
+                found = await self._search(tenant, query, deadline, course)
+            fused = self._fuse(query, found)
+            with course.stage("hydrate"):
+                ranked = await self._hydrate(tenant, query, fused)
+            ranked = await self._rerank(query, ranked, deadline, course)
+            ranked = await self._diversify(tenant, query, ranked, course)
+        hits = [_hit(item, query) for item in ranked[: query.top_k]]
+        return RetrieveResult(hits, course.degraded, course.timings_ms)
+
+    async def _search(
+        self, tenant: TenantId, query: RetrieveQuery, deadline: Deadline, course: _Course
+    ) -> dict[LegName, list[Candidate]]:
+        legs = self._legs(query)
+        limit = max(self._settings.candidates, query.top_k + _SLACK)
+        outcomes = await asyncio.gather(
+            *(self._leg(leg, run, tenant, query, limit, deadline, course) for leg, run in legs.items()),
+            return_exceptions=True,
+        )
+        found: dict[LegName, list[Candidate]] = {}
+        failures: list[RagError] = []
+        for leg, outcome in zip(legs, outcomes, strict=True):
+            match outcome:
+                case UnavailableError() | OverloadedError():
+                    failures.append(outcome)
+                    course.degrade(leg, outcome)
+                case BaseException():
+                    raise outcome
+                case _:
+                    found[leg] = outcome
+        if not found:
+            raise failures[0]
+        return found
+
+    def _legs(self, query: RetrieveQuery) -> dict[LegName, "_Leg"]:
+        """Choose the legs a request runs."""
+        domain = self._domain(query)
+        legs: dict[LegName, _Leg] = {}
+        if query.search_mode in {"hybrid", "semantic"}:
+            legs["semantic"] = _Leg(self._index.generations[SEMANTIC], self._index.semantic)
+        if query.search_mode in {"hybrid", "sparse"} and SPARSE in self._index.generations:
+            legs["sparse"] = _Leg(self._index.generations[SPARSE], None)
+        if query.search_mode in {"hybrid", "domain"} and domain is not None:
+            legs["domain"] = _Leg(self._index.generations[domain_kind(domain)], self._index.domains[domain])
+        if not legs:
+            raise FeatureDisabledError(f"{query.search_mode} search is switched off")
+        return legs
+
+    def _domain(self, query: RetrieveQuery) -> str | None:
+        if query.domain is None:
+            if query.search_mode == "domain":
+                raise _unknown("name the domain to search in")
+            return None
+        if not self._features.domain:
+            raise FeatureDisabledError("domain search is switched off")
+        if query.domain not in self._index.domains:
+            raise _unknown("no such domain is configured")
+        return query.domain
+
+    async def _leg(
+        self,
+        name: LegName,
+        leg: "_Leg",
+        tenant: TenantId,
+        query: RetrieveQuery,
+        limit: int,
+        deadline: Deadline,
+        course: _Course,
+    ) -> list[Candidate]:
+        vector: Any = query.query
+        if leg.embedder is not None:
+            with course.stage(f"encode_{name}"):
+                vector = await leg.embedder.query(query.query, tenant)
+        key = (leg.generation, tenant, limit, query.filters)
+
+        def search() -> Awaitable[list[Candidate]]:
+            return self._searches.submit(key, vector)
+
+        with course.stage(name):
+            return await self._guards[name].call(search, deadline)
+
+    def _fuse(self, query: RetrieveQuery, found: Mapping[LegName, Sequence[Candidate]]) -> list[Fused]:
+        if query.search_mode != "hybrid":
+            ((leg, candidates),) = found.items()
+            return single(leg, candidates)
+        chosen = self._settings.weights
+        weights: dict[LegName, float] = {
+            "semantic": chosen.semantic,
+            "sparse": chosen.sparse,
+            "domain": chosen.domain,
+            **(query.weights or {}),
+        }
+        return fuse(found, weights)
+
+    async def _hydrate(self, tenant: TenantId, query: RetrieveQuery, fused: Sequence[Fused]) -> list[Ranked]:
+        """Read candidates back from SQL, in batches until enough of them are confirmed."""
+        wanted = max(query.top_k, self._settings.rerank_candidates if self._reranker else 0)
+        wanted = max(wanted, self._settings.candidates if self._mmr_wanted(query) else 0)
+        kind: ScoreKind = {"semantic": "cosine", "domain": "cosine", "sparse": "bm25"}.get(query.search_mode, "fused")  # type: ignore[assignment]
+        ranked: list[Ranked] = []
+        position = 0
+        while len(ranked) < wanted and position < len(fused):
+            batch = fused[position : position + wanted + _SLACK - len(ranked)]
+            position += len(batch)
+            confirmed = await self._confirmed(tenant, query, batch)
+            ranked += [Ranked(item, confirmed[item.chunk_id], item.score, kind) for item in batch if item.chunk_id in confirmed]
+        return ranked[:wanted]
+
+    async def _confirmed(self, tenant: TenantId, query: RetrieveQuery, batch: Sequence[Fused]) -> dict[str, Hydrated]:
+        ids = [item.chunk_id for item in batch]
+        found = await self._database.read(lambda connection: DocumentRepository(connection, tenant).hydrate(ids))
+        kept = {
+            chunk_id: item
+            for chunk_id, item in found.items()
+            if query.filters is None or matches(query.filters, item.document.declared, item.document.metadata)
+        }
+        metrics.DROPPED_HITS.inc(len(ids) - len(kept))
+        return kept
+
+    async def _rerank(
+        self, query: RetrieveQuery, ranked: list[Ranked], deadline: Deadline, course: _Course
+    ) -> list[Ranked]:
+        if query.rerank is False or not self._features.reranking or not ranked:
+            return ranked
+        if self._reranker is None:
+            if query.rerank:
+                course.degrade("rerank", FeatureDisabledError("no rerank model is configured"))
+            return ranked
+        head, tail = ranked[: self._settings.rerank_candidates], ranked[self._settings.rerank_candidates :]
+        passages = [f"{context(item.found.document.title, ())}. {item.found.chunk.text}" for item in head]
+        score = self._reranker.score
+        try:
+            with course.stage("rerank"):
+                scores = await self._rerank_guard.call(
+                    lambda: asyncio.to_thread(score, query.query, passages), deadline
+                )
+        except (UnavailableError, OverloadedError) as error:
+            course.degrade("rerank", error)
+            return ranked
+        final = blend(np.array([item.score for item in head], dtype=np.float32), scores, self._settings.rerank_weight)
+        order = np.argsort(-final, kind="stable")
+        return [replace(head[i], score=float(final[i]), kind="rerank") for i in order] + tail
+
+    def _mmr_wanted(self, query: RetrieveQuery) -> bool:
+        return self._features.mmr if query.mmr is None else query.mmr
+
+    async def _diversify(
+        self, tenant: TenantId, query: RetrieveQuery, ranked: list[Ranked], course: _Course
+    ) -> list[Ranked]:
+        if not self._mmr_wanted(query) or len(ranked) < 2:
+            return ranked
+        try:
+            with course.stage("mmr"):
+                vectors = await asyncio.to_thread(
+                    self._index.store.vectors,
+                    self._index.generations[SEMANTIC],
+                    tenant,
+                    [item.found.chunk.chunk_id for item in ranked],
+                )
+        except UnavailableError as error:
+            course.degrade("mmr", error)
+            return ranked
+        known = [item for item in ranked if item.found.chunk.chunk_id in vectors]
+        if not known:
+            return ranked
+        scores = np.array([item.score for item in known], dtype=np.float32)
+        relevance = (scores - scores.min()) / max(float(np.ptp(scores)), 1e-9)
+        matrix = np.stack([vectors[item.found.chunk.chunk_id] for item in known])
+        trade_off = self._settings.mmr_lambda if query.mmr_lambda is None else query.mmr_lambda
+        return [replace(known[i], kind="mmr") for i in mmr(relevance, matrix, top_k=query.top_k, trade_off=trade_off)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    generation: Generation
+    embedder: Embedder | None
+
+
+def search_batcher(index: Index, *, max_waiting: int) -> SearchBatcher:
+    """Return the batcher that sends searches of one collection, tenant and filter to Milvus together."""
+
+    async def run(key: SearchKey, queries: list[Any]) -> list[list[Candidate]]:
+        generation, tenant, limit, condition = key
+        call: Callable[[], list[list[Candidate]]] = lambda: index.store.search(  # noqa: E731 - typed, for the thread
+            generation, tenant, queries, limit=limit, condition=condition
+        )
+        return await asyncio.to_thread(call)
+
+    return MicroBatcher(run, max_batch=32, max_waiting=max_waiting, concurrency=4)
+
+
+def _unknown(message: str) -> UnknownDomainError:
+    return UnknownDomainError(message, fields=[FieldError("domain", "unknown_domain", message)])
+
+
+def _hit(item: Ranked, query: RetrieveQuery) -> Hit:
+    explanation = None
+    if query.explain:
+        shares = cast(dict[str, float], dict(item.fused.shares))
+        explanation = {"fused_score": item.fused.score, "shares": shares, "final_score": item.score}
+    return Hit(item.found.chunk, item.found.document, item.score, item.kind, item.fused.legs, explanation)

@@ -1,0 +1,59 @@
+"""Verification: does the index hold exactly what SQL says exists?"""
+
+import asyncio
+
+from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
+from advanced_rag.models.index import DOMAIN_PREFIX, CollectionReport, Generation, VerifyReport
+from advanced_rag.services.index import Index
+from advanced_rag.services.jobs import JobWorker
+from advanced_rag.storage.database import Database
+from advanced_rag.storage.documents import DocumentRepository
+
+_BATCH = 256
+
+
+class VerifyService:
+    """Compares SQL and Milvus, chunk by chunk, and mends what differs."""
+
+    def __init__(self, database: Database, index: Index, jobs: JobWorker) -> None:
+        self._database = database
+        self._index = index
+        self._jobs = jobs
+
+    async def verify(self, tenant: TenantId, *, repair: bool) -> VerifyReport:
+        """Finish what is due, then compare every live collection; raises UnavailableError when a store is silent."""
+        await self._jobs.run_due()
+        reports = [await self._check(tenant, generation, repair) for generation in self._index.generations.values()]
+        return VerifyReport(reports)
+
+    async def _check(self, tenant: TenantId, generation: Generation, repair: bool) -> CollectionReport:  # noqa: FBT001 - private
+        await asyncio.to_thread(self._index.store.ensure, generation)
+        found = await asyncio.to_thread(lambda: set(self._index.store.chunk_ids(generation, tenant)))
+        expected = await self._expected(tenant, generation)
+        missing, orphaned = expected - found, found - expected
+        if repair:
+            await self._add(tenant, sorted(missing))
+            await asyncio.to_thread(self._index.store.delete, generation, tenant, sorted(orphaned))
+        return CollectionReport(
+            collection=generation.collection,
+            expected=len(expected),
+            found=len(found),
+            missing=len(missing),
+            orphaned=len(orphaned),
+            repaired=len(missing) + len(orphaned) if repair else 0,
+        )
+
+    async def _expected(self, tenant: TenantId, generation: Generation) -> set[str]:
+        domain = generation.kind.removeprefix(DOMAIN_PREFIX) if generation.kind.startswith(DOMAIN_PREFIX) else None
+        return await self._database.read(
+            lambda connection: DocumentRepository(connection, tenant).visible_chunk_ids(domain)
+        )
+
+    async def _add(self, tenant: TenantId, chunk_ids: list[str]) -> None:
+        for start in range(0, len(chunk_ids), _BATCH):
+            part = chunk_ids[start : start + _BATCH]
+            hydrated = await self._database.read(lambda c, part=part: DocumentRepository(c, tenant).hydrate(part))  # type: ignore[misc]
+            items: list[tuple[DocumentVersion, list[Chunk]]] = [
+                (item.document, [item.chunk]) for item in hydrated.values()
+            ]
+            await self._index.add(tenant, items)
