@@ -1,0 +1,265 @@
+"""The command line: serve, migrate, and everything the API does, here or at a running service."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx2
+import typer
+import uvicorn
+import uvloop
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from advanced_rag import __version__
+from advanced_rag.api.app import create_app
+from advanced_rag.client import ApiError, AsyncClient
+from advanced_rag.config import Settings, load_settings
+from advanced_rag.container import LOCK_FILE, open_container
+from advanced_rag.exceptions import RagError, StartupError
+from advanced_rag.storage.database import open_engine
+from advanced_rag.storage.migrations import migrate as migrate_schema
+from advanced_rag.telemetry.logs import logging_to_stderr
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Retrieval and chat over your own documents.")
+out = Console()
+err = Console(stderr=True, soft_wrap=True)
+
+Url = Annotated[str | None, typer.Option(help="A running service; by default the one on this data directory.")]
+_SUFFIXES = {".md", ".txt", ".text", ".markdown", ".rst"}
+_BATCH = 50
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one line and exit status 1."""
+    try:
+        cli()
+    except RagError as error:
+        err.print(f"advanced-rag: {error.message}", markup=False, highlight=False)
+        sys.exit(1)
+    except ApiError as error:
+        err.print(f"advanced-rag: {error}", markup=False, highlight=False)
+        sys.exit(1)
+    except httpx2.TransportError:
+        err.print("advanced-rag: the service does not answer", markup=False, highlight=False)
+        sys.exit(1)
+
+
+@cli.command()
+def serve() -> None:
+    """Start the service; Ctrl-C ends it."""
+    settings = load_settings()
+    _run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    server_settings = settings.server
+    with _listen(server_settings.host, server_settings.port) as listener, logging_to_stderr(settings.logging):
+        async with open_container(settings, _announce) as container:
+            config = uvicorn.Config(
+                create_app(settings, container),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=int(server_settings.shutdown_timeout_s),
+            )
+            host, port = listener.getsockname()[:2]
+            _write_address(settings, f"http://{host}:{port}")
+            _announce(f"serving on http://{host}:{port} (Ctrl-C to stop)")
+            await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _write_address(settings: Settings, url: str) -> None:
+    (settings.data_dir / LOCK_FILE).write_text(url, encoding="utf-8")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartupError(f"server.port: {host}:{port} cannot be used ({error.strerror})") from None
+    return listener
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database schema up to this version."""
+    settings = load_settings()
+    engine = open_engine(settings.database_url, settings.database)
+    before, after = migrate_schema(engine)
+    engine.dispose()
+    out.print(f"schema {after} (was {before or 'empty'})" if before != after else f"schema {after}, nothing to do")
+
+
+@cli.command()
+def ingest(path: Path, url: Url = None) -> None:
+    """Ingest a file, or every text and Markdown file of a folder."""
+    files = sorted(_files(path))
+    if not files:
+        raise StartupError(f"{path}: no text or Markdown files there")
+    _with_client(url, lambda client: _ingest(client, path, files))
+
+
+async def _ingest(client: AsyncClient, root: Path, files: list[Path]) -> None:
+    table = Table("status", "documents")
+    counts: dict[str, int] = {}
+    failures: list[tuple[str, str]] = []
+    with Progress(console=err) as progress:
+        task = progress.add_task("ingesting", total=len(files))
+        for start in range(0, len(files), _BATCH):
+            batch = files[start : start + _BATCH]
+            answer = await client.ingest([_document(root, file) for file in batch])
+            for item in answer["documents"]:
+                counts[item["status"]] = counts.get(item["status"], 0) + 1
+                if item["status"] == "failed":
+                    failures.append((item["id"], item["error"]["code"]))
+            progress.advance(task, len(batch))
+    for status, count in sorted(counts.items()):
+        table.add_row(status, str(count))
+    out.print(table)
+    for document_id, code in failures:
+        err.print(f"failed: {document_id}: {code}", markup=False)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        yield from (item for item in path.rglob("*") if item.is_file() and item.suffix.lower() in _SUFFIXES)
+    else:
+        raise StartupError(f"{path}: no such file or folder")
+
+
+def _document(root: Path, file: Path) -> dict[str, Any]:
+    name = file.relative_to(root).as_posix() if root.is_dir() else file.name
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartupError(f"{file}: cannot be read as UTF-8 text ({type(error).__name__})") from None
+    return {"id": name.replace("/", ":"), "text": text, "metadata": {"path": name}}
+
+
+@cli.command()
+def search(query: str, top_k: int = 5, url: Url = None) -> None:
+    """Find passages."""
+
+    async def run(client: AsyncClient) -> None:
+        answer = await client.retrieve(query, top_k=top_k)
+        for n, hit in enumerate(answer["hits"], start=1):
+            out.print(f"{n}. {hit['score']:.3f}  {hit['title']}  ({hit['document_id']})", markup=False, highlight=False)
+            out.print("   " + " ".join(hit["text"].split())[:240], markup=False, highlight=False)
+        _warn(answer)
+
+    _with_client(url, run)
+
+
+@cli.command()
+def ask(question: str, url: Url = None) -> None:
+    """Ask a question."""
+
+    async def run(client: AsyncClient) -> None:
+        answer = await client.chat(question)
+        out.print(answer["answer"], markup=False, highlight=False)
+        for citation in answer["citations"]:
+            place = f"{citation['document_id']}, characters {citation['start']}-{citation['end']}"
+            out.print(f"[{citation['n']}] {citation['title']} ({place})", markup=False, highlight=False)
+        _warn(answer)
+
+    _with_client(url, run)
+
+
+@cli.command()
+def status(url: Url = None) -> None:
+    """Tell what the service holds and is made of."""
+
+    async def run(client: AsyncClient) -> None:
+        table = Table("what", "value")
+        for key, value in (await client.status()).items():
+            table.add_row(key, ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value))
+        out.print(table)
+
+    _with_client(url, run)
+
+
+@cli.command()
+def verify(repair: Annotated[bool, typer.Option(help="Mend what differs.")] = False, url: Url = None) -> None:
+    """Compare SQL and Milvus; exit status 0 exactly when they agree."""
+
+    async def run(client: AsyncClient) -> None:
+        report = await client.verify(repair=repair)
+        table = Table("collection", "expected", "found", "missing", "orphaned", "repaired")
+        for row in report["collections"]:
+            table.add_row(*(str(row[name]) for name in ("collection", "expected", "found", "missing", "orphaned", "repaired")))
+        out.print(table)
+        out.print("SQL and Milvus agree" if report["agrees"] else "SQL and Milvus differ")
+        if not report["agrees"]:
+            raise typer.Exit(1)
+
+    _with_client(url, run)
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+def _warn(answer: dict[str, Any]) -> None:
+    for item in answer["degraded"]:
+        err.print(f"degraded: {item['component']} ({item['reason']})", markup=False)
+
+
+def _with_client(url: str | None, run: Callable[[AsyncClient], Awaitable[None]]) -> None:
+    async def call() -> None:
+        async with _client(url) as client:
+            await run(client)
+
+    _run(call())
+
+
+@asynccontextmanager
+async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
+    """Open a client of the named service, of the one running on the data directory, or of one in this process."""
+    settings = load_settings()
+    address = url or _running(settings)
+    if address is not None:
+        async with AsyncClient(address) as client:
+            yield client
+        return
+    quiet = settings.logging.model_copy(update={"level": "error", "format": "console"})
+    with logging_to_stderr(quiet):
+        async with open_container(settings, _announce) as container:
+            transport = httpx2.ASGITransport(app=create_app(settings, container))
+            async with AsyncClient("http://local", transport=transport) as client:
+                yield client
+
+
+def _running(settings: Settings) -> str | None:
+    try:
+        return (settings.data_dir / LOCK_FILE).read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def _announce(message: str) -> None:
+    err.print(f"advanced-rag: {message}", markup=False, highlight=False)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work)
+    except KeyboardInterrupt:
+        sys.exit(130)
