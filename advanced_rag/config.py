@@ -146,7 +146,7 @@ class ChatSettings(Section):
     passages: int = Field(6, ge=1, le=20)
     history_messages: int = Field(10, ge=0, le=50)
     sentences: int = Field(3, ge=1, le=10)
-    min_confidence: float = Field(0.5, ge=0, le=1)
+    min_confidence: float = Field(0.25, ge=0, le=1)
 
 
 class ProviderSettings(Section):
