@@ -187,7 +187,9 @@ def status(url: Url = None) -> None:
     async def run(client: AsyncClient) -> None:
         table = Table("what", "value")
         for key, value in (await client.status()).items():
-            table.add_row(key, ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value))
+            table.add_row(
+                key, ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+            )
         out.print(table)
 
     _with_client(url, run)
@@ -201,7 +203,9 @@ def verify(repair: Annotated[bool, typer.Option(help="Mend what differs.")] = Fa
         report = await client.verify(repair=repair)
         table = Table("collection", "expected", "found", "missing", "orphaned", "repaired")
         for row in report["collections"]:
-            table.add_row(*(str(row[name]) for name in ("collection", "expected", "found", "missing", "orphaned", "repaired")))
+            table.add_row(
+                *(str(row[name]) for name in ("collection", "expected", "found", "missing", "orphaned", "repaired"))
+            )
         out.print(table)
         out.print("SQL and Milvus agree" if report["agrees"] else "SQL and Milvus differ")
         if not report["agrees"]:

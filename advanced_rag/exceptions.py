@@ -4,6 +4,9 @@
     ├── StartupError                  one clear line, exit status 1
     ├── InvalidRequestError     4xx   the caller must change something
     │   ├── MalformedBodyError  400
+    │   ├── UnsupportedMediaTypeError 415
+    │   ├── BodyTooLargeError   413
+    │   ├── InvalidFilterError, InvalidCursorError, UnknownDomainError, FeatureDisabledError
     │   ├── NotFoundError       404
     │   └── ConflictError       409
     ├── OverloadedError         503   a queue is full or the deadline is too near: come back later
@@ -14,6 +17,7 @@
         ├── DeadlineExceededError
         ├── DatabaseUnavailableError
         ├── VectorStoreError
+        │   └── VectorStoreRefusedError
         ├── EncoderError
         ├── RerankerError
         └── ProviderError
@@ -82,6 +86,13 @@ class UnsupportedMediaTypeError(InvalidRequestError):
 
     code = "unsupported_media_type"
     status = 415
+
+
+class BodyTooLargeError(InvalidRequestError):
+    """The body is larger than the route reads."""
+
+    code = "body_too_large"
+    status = 413
 
 
 class InvalidFilterError(InvalidRequestError):

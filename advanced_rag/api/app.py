@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from advanced_rag import __version__
 from advanced_rag.api import ops
-from advanced_rag.api.body import StrictJsonRoute
+from advanced_rag.api.body import BodyLimits
 from advanced_rag.api.errors import install_error_handlers
 from advanced_rag.api.middleware import ObserveRequests
 from advanced_rag.api.schemas import ErrorResponse
@@ -20,9 +20,7 @@ from advanced_rag.container import Container, open_container
 from advanced_rag.telemetry.logs import logging_to_stderr
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorResponse} for code in (400, 404, 413, 415, 422, 503)
-}
+_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorResponse} for code in (400, 404, 413, 415, 422, 503)}
 
 
 def create_app(settings: Settings | None = None, container: Container | None = None) -> FastAPI:
@@ -37,19 +35,9 @@ def create_app(settings: Settings | None = None, container: Container | None = N
         openapi_url="/openapi.json" if server.docs else None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False},
-        max_body_size=server.max_body_bytes,
     )
     app.state.container = container
-    app.router.add_api_route(
-        "/v1/ingest",
-        documents.ingest,
-        methods=["POST"],
-        route_class_override=StrictJsonRoute,
-        response_model_exclude_none=True,
-        max_body_size=server.ingest_max_body_bytes,
-        responses=_ERRORS,
-        tags=["documents"],
-    )
+    app.state.body_limits = BodyLimits(server.max_body_bytes, {"ingest": server.ingest_max_body_bytes})
     for module in (documents, retrieve, chat, index):
         app.include_router(module.router, responses=_ERRORS)
     app.include_router(ops.router)

@@ -1,16 +1,35 @@
 """Strict JSON bodies: UTF-8, no NaN, no lone surrogates, no NUL, bounded depth; anything else is a clear 4xx."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from advanced_rag.exceptions import FieldError, InvalidRequestError, MalformedBodyError, UnsupportedMediaTypeError
+from advanced_rag.exceptions import (
+    BodyTooLargeError,
+    FieldError,
+    InvalidRequestError,
+    MalformedBodyError,
+    UnsupportedMediaTypeError,
+)
 
 MAX_DEPTH = 32
 _UTF8 = {"", "utf-8", "utf8"}
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """The largest body each route reads, in bytes."""
+
+    default: int
+    routes: Mapping[str, int]
+
+    def of(self, route: str) -> int:
+        """Return the limit of a route by its name."""
+        return self.routes.get(route, self.default)
 
 
 class StrictJsonRoute(APIRoute):
@@ -33,8 +52,27 @@ class _StrictRequest(Request):
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
             _check_media_type(self.headers.get("content-type", ""))
-            self._json = parse_json(await self.body())
+            self._json = parse_json(await self._bounded_body())
         return self._json
+
+    async def _bounded_body(self) -> bytes:
+        limits: BodyLimits = self.app.state.body_limits
+        limit = limits.of(self.scope["route"].name)
+        if int(self.headers.get("content-length", "0")) > limit:
+            raise _too_large(limit)
+        parts: list[bytes] = []
+        size = 0
+        async for part in self.stream():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+        self._body = b"".join(parts)
+        return self._body
+
+
+def _too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"the body is larger than {limit} bytes")
 
 
 def parse_json(body: bytes) -> Any:

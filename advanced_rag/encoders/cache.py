@@ -1,9 +1,9 @@
 """A cache of query vectors: least recently used, with a time to live, one computation per key."""
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-import asyncio
 
 from cachetools import TTLCache
 

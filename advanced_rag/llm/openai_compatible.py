@@ -27,9 +27,7 @@ class OpenAiAnswerer:
             raise StartupError(f"llm.providers: {settings.name} needs the environment variable {settings.api_key_env}")
         self.name = settings.name
         self._settings = settings
-        self._client = AsyncOpenAI(
-            base_url=settings.base_url, api_key=key, timeout=settings.timeout_s, max_retries=0
-        )
+        self._client = AsyncOpenAI(base_url=settings.base_url, api_key=key, timeout=settings.timeout_s, max_retries=0)
 
     async def stream(self, question: Question) -> AsyncIterator[str]:
         """Yield the answer as it comes; raises ProviderError."""
@@ -99,7 +97,6 @@ def _messages(question: Question, fence: str) -> list[dict[str, str]]:
 
 def _translate(error: OpenAIError) -> ProviderError:
     passing = isinstance(error, APIConnectionError) or (
-        isinstance(error, APIStatusError)
-        and (error.status_code == _TOO_MANY or error.status_code >= _SERVER_ERROR)
+        isinstance(error, APIStatusError) and (error.status_code == _TOO_MANY or error.status_code >= _SERVER_ERROR)
     )
     return ProviderError("the language model does not answer" if passing else "the language model refused the request")

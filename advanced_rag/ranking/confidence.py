@@ -5,10 +5,7 @@ from collections.abc import Sequence
 
 _WORD = re.compile(r"\w+")
 _COMMON = frozenset(
-    "a an and are as at be been but by can could did do does for from had has have how i if in into is it its long many may"
-    " me much must my no not of on one or our shall should so some than that the their them then there these they this to"
-    " was we were what when where which who whom whose why will with would you your und der die das ist ein eine wie was"
-    " wer wo wann wird werden sind im am zu den dem des mit von auf".split()
+    ["a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "long", "many", "may", "me", "much", "must", "my", "no", "not", "of", "on", "one", "or", "our", "shall", "should", "so", "some", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "whose", "why", "will", "with", "would", "you", "your", "und", "der", "die", "das", "ist", "ein", "eine", "wie", "was", "wer", "wo", "wann", "wird", "werden", "sind", "im", "am", "zu", "den", "dem", "des", "mit", "von", "auf"]
 )
 _LOW, _HIGH = 0.25, 0.65
 

@@ -101,7 +101,9 @@ class ChatService:
         for citation in citations:
             yield citation
         metrics.CHAT_ANSWERED.labels(str(answered).lower()).inc()
-        session_id, message_id = await self._save(tenant, question, text or REFUSAL, citations, answered, draft.provider)
+        session_id, message_id = await self._save(
+            tenant, question, text or REFUSAL, citations, answered, draft.provider
+        )
         timings = {**result.timings_ms, "total": round((time.perf_counter() - started) * 1000, 3)}
         yield ChatAnswer(
             session_id, message_id, text or REFUSAL, answered, citations, draft.provider, draft.degraded, timings

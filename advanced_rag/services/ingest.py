@@ -116,9 +116,7 @@ class IngestService:
         tokenizer = self._index.semantic.encoder.tokenizer
         spans = chunk_text(document.text, document.title, tokenizer, self._limits)
         metadata = orjson.dumps(document.metadata, option=orjson.OPT_SORT_KEYS).decode()
-        return _Prepared(
-            document, content_hash(document.title, document.text, metadata, document.domain or ""), spans
-        )
+        return _Prepared(document, content_hash(document.title, document.text, metadata, document.domain or ""), spans)
 
     def _begin(
         self, connection: Connection, tenant: TenantId, prepared: Sequence[_Prepared]

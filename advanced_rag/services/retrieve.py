@@ -221,7 +221,9 @@ class RetrieveService:
             batch = fused[position : position + wanted + _SLACK - len(ranked)]
             position += len(batch)
             confirmed = await self._confirmed(tenant, query, batch)
-            ranked += [Ranked(item, confirmed[item.chunk_id], item.score, kind) for item in batch if item.chunk_id in confirmed]
+            ranked += [
+                Ranked(item, confirmed[item.chunk_id], item.score, kind) for item in batch if item.chunk_id in confirmed
+            ]
         return ranked[:wanted]
 
     async def _confirmed(self, tenant: TenantId, query: RetrieveQuery, batch: Sequence[Fused]) -> dict[str, Hydrated]:

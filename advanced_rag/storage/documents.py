@@ -103,7 +103,11 @@ class DocumentRepository:
             .values(current_version=bindparam("value"), updated_at=now()),
         )
         states = self.states(list(versions))
-        won = {key: version for key, version in versions.items() if key in states and states[key].current_version == version}
+        won = {
+            key: version
+            for key, version in versions.items()
+            if key in states and states[key].current_version == version
+        }
         self._mark_states(versions, won)
         return won
 

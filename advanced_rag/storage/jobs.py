@@ -56,9 +56,7 @@ class JobRepository:
             and_(jobs.c.state == "queued", jobs.c.run_after <= database_clock()),
             and_(jobs.c.state == "running", jobs.c.lease_until < database_clock()),
         )
-        chosen = (
-            select(jobs.c.id).where(due).order_by(jobs.c.run_after).limit(limit).with_for_update(skip_locked=True)
-        )
+        chosen = select(jobs.c.id).where(due).order_by(jobs.c.run_after).limit(limit).with_for_update(skip_locked=True)
         rows = self._connection.execute(
             update(jobs)
             .where(jobs.c.id.in_(chosen))

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, Engine, exc, inspect, text
 
 from advanced_rag.exceptions import StartupError
 from advanced_rag.resources import resource
+from alembic import command
 
 _LOCK_KEY = 0x61647672  # any number, as long as every replica takes the same
 _HOW = "run `advanced-rag migrate` (MIGRATIONS.md)"

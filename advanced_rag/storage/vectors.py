@@ -36,7 +36,9 @@ _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _COLLECTION_MISSING, _NOT_LOADED = 100, 101
 _REFUSED = {_COLLECTION_MISSING, 1, 5, 65, 700, 1100, 1101, 1102, 1104, 1804, 2000, 65535}
 
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback for each failed call; we log our own line
+logging.getLogger("pymilvus").setLevel(
+    logging.CRITICAL
+)  # it logs a traceback for each failed call; we log our own line
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,9 @@ class VectorStore:
 
     def vectors(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors of some chunks, those that are there."""
-        rows = self._query(generation, f"{_tenant_clause(tenant)} and {_ids_clause(chunk_ids)}", "vector", len(chunk_ids))
+        rows = self._query(
+            generation, f"{_tenant_clause(tenant)} and {_ids_clause(chunk_ids)}", "vector", len(chunk_ids)
+        )
         return {row["chunk_id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
 
     def purge(self, generation: Generation, tenant: TenantId, ranges: Sequence[VersionRange]) -> None:

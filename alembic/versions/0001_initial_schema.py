@@ -9,7 +9,6 @@ from sqlalchemy.dialects import postgresql
 
 from alembic import op
 
-
 revision = "0001"
 down_revision = None
 branch_labels = None

@@ -125,7 +125,5 @@ async def delete_session(session_id: SessionIdPath, context: Context) -> None:
 @router.post("/v1/feedback", status_code=status.HTTP_201_CREATED)
 async def add_feedback(body: FeedbackRequest, context: Context) -> FeedbackResponse:
     """Say what an answer was worth."""
-    feedback_id = await context.services.chat.add_feedback(
-        context.tenant, body.message_id, body.rating, body.comment
-    )
+    feedback_id = await context.services.chat.add_feedback(context.tenant, body.message_id, body.rating, body.comment)
     return FeedbackResponse(id=feedback_id, request_id=context.request_id)

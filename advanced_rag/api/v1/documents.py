@@ -31,6 +31,7 @@ DocumentIdPath = Annotated[str, Path(max_length=255)]
 _UNTITLED_CHARS = 80
 
 
+@router.post("/v1/ingest", response_model_exclude_none=True)
 async def ingest(body: IngestRequest, context: Context) -> IngestResponse:
     """Ingest documents; each is visible, whole, when this answers."""
     documents = [_input(item) for item in body.documents]
