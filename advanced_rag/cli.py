@@ -187,9 +187,7 @@ def status(url: Url = None) -> None:
     async def run(client: AsyncClient) -> None:
         table = Table("what", "value")
         for key, value in (await client.status()).items():
-            table.add_row(
-                key, ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-            )
+            table.add_row(key, ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value))
         out.print(table)
 
     _with_client(url, run)

@@ -97,9 +97,7 @@ async def _open_index(
     domains: dict[str, Embedder] = {}
     for name, domain in settings.domains.items() if settings.features.domain else ():
         own = domain.encoder
-        domains[name] = (
-            _embedder(settings, worker, await _load(own, settings, cache_folder, announce)) if own else semantic
-        )
+        domains[name] = _embedder(settings, worker, await _load(own, settings, cache_folder, announce)) if own else semantic
     wanted = [_wanted(SEMANTIC, semantic), *(_wanted(domain_kind(name), own) for name, own in domains.items())]
     if settings.features.sparse:
         wanted.append(Generation(SPARSE, 1, settings.milvus.analyzer, None))
@@ -141,9 +139,7 @@ async def _live_generations(database: Database, wanted: list[Generation]) -> dic
     return {generation.kind: live[generation.kind] for generation in wanted}
 
 
-def _services(
-    settings: Settings, database: Database, index: Index, stack: AsyncExitStack
-) -> tuple[Container, JobWorker]:
+def _services(settings: Settings, database: Database, index: Index, stack: AsyncExitStack) -> tuple[Container, JobWorker]:
     owner = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     ingest = IngestService(database, index, settings.chunking, owner=owner, lease_s=settings.jobs.lease_s)
     jobs = JobWorker(database, ingest, settings.jobs, owner=owner)

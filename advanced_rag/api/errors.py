@@ -43,17 +43,13 @@ async def _rag_error(request: Request, error: Exception) -> JSONResponse:
     headers = {}
     if isinstance(error, OverloadedError | UnavailableError):
         headers["Retry-After"] = str(error.retry_after_s)
-    return _respond(
-        request, error.status, problem(error.code, error.message, fields=fields, details=error.details), headers
-    )
+    return _respond(request, error.status, problem(error.code, error.message, fields=fields, details=error.details), headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
     fields = tuple(
-        FieldError(
-            _field(item["loc"]), "unknown_field" if item["type"] == "extra_forbidden" else item["type"], item["msg"]
-        )
+        FieldError(_field(item["loc"]), "unknown_field" if item["type"] == "extra_forbidden" else item["type"], item["msg"])
         for item in error.errors()[:20]
     )
     return _respond(request, 422, problem("invalid_request", "the request does not fit the schema", fields=fields))
@@ -68,9 +64,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
-    return _respond(
-        request, status.HTTP_500_INTERNAL_SERVER_ERROR, problem("internal_error", "something went wrong here")
-    )
+    return _respond(request, status.HTTP_500_INTERNAL_SERVER_ERROR, problem("internal_error", "something went wrong here"))
 
 
 def _field(location: tuple[Any, ...]) -> str:

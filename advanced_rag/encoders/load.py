@@ -111,9 +111,7 @@ def _check_bundled(folder: Path) -> None:
     with (folder / "model.safetensors").open("rb") as weights:
         found = hashlib.file_digest(weights, "sha256").hexdigest()
     if found != BUNDLED_SHA256:
-        raise StartupError(
-            "encoder.model: the weights of the bundled model are not the published ones (SHA-256 differs)"
-        )
+        raise StartupError("encoder.model: the weights of the bundled model are not the published ones (SHA-256 differs)")
 
 
 def _threads(settings: EncoderSettings) -> int:

@@ -104,7 +104,7 @@ def _compile(pipeline: Any, manifest: Manifest, folder: Path) -> None:
     import openvino  # noqa: PLC0415 - heavy, and only this process compiles
     import torch  # noqa: PLC0415 - likewise
 
-    class Flat(torch.nn.Module):  # type: ignore[misc] # torch is untyped here
+    class Flat(torch.nn.Module):
         """The pipeline as one function of tensors, which is what torch.export understands."""
 
         def __init__(self) -> None:
@@ -135,9 +135,7 @@ def _compare(
     agreement = float((compiled.encode(_SAMPLES) * original(_SAMPLES)).sum(axis=1).min())
     openvino_ms = _measure(compiled.encode)
     wins = agreement >= MIN_AGREEMENT and (forced or openvino_ms < manifest.torch_ms)
-    replace(manifest, runtime="openvino" if wins else "torch", openvino_ms=openvino_ms, agreement=agreement).save(
-        folder
-    )
+    replace(manifest, runtime="openvino" if wins else "torch", openvino_ms=openvino_ms, agreement=agreement).save(folder)
 
 
 def _measure(encode: Callable[[Sequence[str]], Vectors]) -> float:

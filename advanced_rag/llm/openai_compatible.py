@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, OpenAIError
 
@@ -32,7 +33,7 @@ class OpenAiAnswerer:
     async def stream(self, question: Question) -> AsyncIterator[str]:
         """Yield the answer as it comes; raises ProviderError."""
         try:
-            parts = await self._client.chat.completions.create(
+            parts: Any = await self._client.chat.completions.create(
                 model=self._settings.model,
                 messages=_messages(question, secrets.token_hex(8)),  # type: ignore[arg-type]
                 max_tokens=self._settings.max_tokens,

@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from advanced_rag.exceptions import FieldError, InvalidFilterError
 
@@ -154,7 +154,7 @@ def _operation(path: str, operator: str, value: Any) -> Filter:
                 raise _invalid("$exists takes true or false")
             return Exists(path) if value else Not(Exists(path))
         case "$gt" | "$gte" | "$lt" | "$lte":
-            return Range(path, cast(RangeOperator, operator), _bound(value))
+            return Range(path, operator, _bound(value))
         case _:
             raise _invalid("unknown operator: one of $eq $ne $gt $gte $lt $lte $in $nin $exists $and $or $not")
 

@@ -1,7 +1,7 @@
 """Chat: find passages, answer from them with checked citations, remember the turn."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +82,7 @@ class ChatService:
                     return event
         raise AssertionError("a stream ends with the answer")
 
-    async def stream(self, tenant: TenantId, question: ChatQuestion, deadline: Deadline) -> AsyncIterator[ChatEvent]:
+    async def stream(self, tenant: TenantId, question: ChatQuestion, deadline: Deadline) -> AsyncGenerator[ChatEvent]:
         """Yield what was found, the answer as it grows, its citations, and last the whole of it, saved.
 
         Raises NotFoundError for a session that is not there, UnavailableError when nothing can be searched.
@@ -101,9 +101,7 @@ class ChatService:
         for citation in citations:
             yield citation
         metrics.CHAT_ANSWERED.labels(str(answered).lower()).inc()
-        session_id, message_id = await self._save(
-            tenant, question, text or REFUSAL, citations, answered, draft.provider
-        )
+        session_id, message_id = await self._save(tenant, question, text or REFUSAL, citations, answered, draft.provider)
         timings = {**result.timings_ms, "total": round((time.perf_counter() - started) * 1000, 3)}
         yield ChatAnswer(
             session_id, message_id, text or REFUSAL, answered, citations, draft.provider, draft.degraded, timings

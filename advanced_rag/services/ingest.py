@@ -54,9 +54,7 @@ class _Begun:
 class IngestService:
     """Puts documents in and takes them out."""
 
-    def __init__(
-        self, database: Database, index: Index, chunking: ChunkingSettings, *, owner: str, lease_s: float
-    ) -> None:
+    def __init__(self, database: Database, index: Index, chunking: ChunkingSettings, *, owner: str, lease_s: float) -> None:
         self._database = database
         self._index = index
         self._owner = owner

@@ -64,7 +64,5 @@ class JobWorker:
         metrics.JOBS.labels(job.kind, "dead" if give_up else "failed").inc()
         _log.warning("job_failed", job_id=job.id, kind=job.kind, code=error.code, gives_up=give_up)
         await self._database.write(
-            lambda c: JobRepository(c, self._owner).postpone(
-                job, delay_s=delay_s, error_code=error.code, give_up=give_up
-            )
+            lambda c: JobRepository(c, self._owner).postpone(job, delay_s=delay_s, error_code=error.code, give_up=give_up)
         )

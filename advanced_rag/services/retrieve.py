@@ -237,9 +237,7 @@ class RetrieveService:
         metrics.DROPPED_HITS.inc(len(ids) - len(kept))
         return kept
 
-    async def _rerank(
-        self, query: RetrieveQuery, ranked: list[Ranked], deadline: Deadline, course: _Course
-    ) -> list[Ranked]:
+    async def _rerank(self, query: RetrieveQuery, ranked: list[Ranked], deadline: Deadline, course: _Course) -> list[Ranked]:
         if query.rerank is False or not self._features.reranking or not ranked:
             return ranked
         if self._reranker is None:
@@ -251,9 +249,7 @@ class RetrieveService:
         score = self._reranker.score
         try:
             with course.stage("rerank"):
-                scores = await self._rerank_guard.call(
-                    lambda: asyncio.to_thread(score, query.query, passages), deadline
-                )
+                scores = await self._rerank_guard.call(lambda: asyncio.to_thread(score, query.query, passages), deadline)
         except (UnavailableError, OverloadedError) as error:
             course.degrade("rerank", error)
             return ranked

@@ -45,15 +45,11 @@ class VerifyService:
 
     async def _expected(self, tenant: TenantId, generation: Generation) -> set[str]:
         domain = generation.kind.removeprefix(DOMAIN_PREFIX) if generation.kind.startswith(DOMAIN_PREFIX) else None
-        return await self._database.read(
-            lambda connection: DocumentRepository(connection, tenant).visible_chunk_ids(domain)
-        )
+        return await self._database.read(lambda connection: DocumentRepository(connection, tenant).visible_chunk_ids(domain))
 
     async def _add(self, tenant: TenantId, chunk_ids: list[str]) -> None:
         for start in range(0, len(chunk_ids), _BATCH):
             part = chunk_ids[start : start + _BATCH]
             hydrated = await self._database.read(lambda c, part=part: DocumentRepository(c, tenant).hydrate(part))  # type: ignore[misc]
-            items: list[tuple[DocumentVersion, list[Chunk]]] = [
-                (item.document, [item.chunk]) for item in hydrated.values()
-            ]
+            items: list[tuple[DocumentVersion, list[Chunk]]] = [(item.document, [item.chunk]) for item in hydrated.values()]
             await self._index.add(tenant, items)

@@ -65,9 +65,7 @@ class DocumentRepository:
     def states(self, document_ids: Sequence[str]) -> dict[str, DocumentState]:
         """Return the state of the documents that have a row."""
         found = self._connection.execute(
-            select(
-                documents.c.id, documents.c.current_version, documents.c.last_version, document_versions.c.content_hash
-            )
+            select(documents.c.id, documents.c.current_version, documents.c.last_version, document_versions.c.content_hash)
             .select_from(documents.outerjoin(document_versions, _is_current()))
             .where(self._owned(documents), documents.c.id.in_(document_ids))
         )
@@ -103,11 +101,7 @@ class DocumentRepository:
             .values(current_version=bindparam("value"), updated_at=now()),
         )
         states = self.states(list(versions))
-        won = {
-            key: version
-            for key, version in versions.items()
-            if key in states and states[key].current_version == version
-        }
+        won = {key: version for key, version in versions.items() if key in states and states[key].current_version == version}
         self._mark_states(versions, won)
         return won
 
@@ -165,9 +159,7 @@ class DocumentRepository:
             .values(current_version=None, version_floor=floor, updated_at=now())
         )
         self._connection.execute(
-            delete(document_versions).where(
-                self._owned(document_versions), document_versions.c.document_id == document_id
-            )
+            delete(document_versions).where(self._owned(document_versions), document_versions.c.document_id == document_id)
         )
         return floor
 

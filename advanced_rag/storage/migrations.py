@@ -72,9 +72,7 @@ def _refuse_newer(revision: str | None) -> None:
     try:
         ScriptDirectory.from_config(migration_config()).get_revision(revision)
     except CommandError:
-        raise StartupError(
-            f"the database schema ({revision}) is newer than this version: upgrade advanced-rag"
-        ) from None
+        raise StartupError(f"the database schema ({revision}) is newer than this version: upgrade advanced-rag") from None
 
 
 def _revision(connection: Connection) -> str | None:

@@ -75,9 +75,7 @@ class SessionRepository:
 
     def recent(self, session_id: str, limit: int) -> list[Message]:
         """Return the last messages of a session, oldest first."""
-        rows = self._connection.execute(
-            self._history(session_id).order_by(messages.c.position.desc()).limit(limit)
-        ).all()
+        rows = self._connection.execute(self._history(session_id).order_by(messages.c.position.desc()).limit(limit)).all()
         return [_message(row) for row in reversed(rows)]
 
     def history(self, session_id: str, limit: int, cursor: str | None) -> Page[Message]:

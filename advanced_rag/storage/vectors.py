@@ -36,9 +36,7 @@ _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _COLLECTION_MISSING, _NOT_LOADED = 100, 101
 _REFUSED = {_COLLECTION_MISSING, 1, 5, 65, 700, 1100, 1101, 1102, 1104, 1804, 2000, 65535}
 
-logging.getLogger("pymilvus").setLevel(
-    logging.CRITICAL
-)  # it logs a traceback for each failed call; we log our own line
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback for each failed call; we log our own line
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +121,7 @@ class VectorStore:
         condition: Filter | None = None,
         timeout_s: float | None = None,
     ) -> list[list[Candidate]]:
-        """Search with unit vectors, or with texts in the sparse collection; for each query its candidates, best first."""
+        """Search with unit vectors, or with texts in the sparse collection; candidates of each query, best first."""
         is_sparse = generation.kind == SPARSE
         found = self._call(
             generation.kind,
@@ -142,9 +140,7 @@ class VectorStore:
 
     def vectors(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors of some chunks, those that are there."""
-        rows = self._query(
-            generation, f"{_tenant_clause(tenant)} and {_ids_clause(chunk_ids)}", "vector", len(chunk_ids)
-        )
+        rows = self._query(generation, f"{_tenant_clause(tenant)} and {_ids_clause(chunk_ids)}", "vector", len(chunk_ids))
         return {row["chunk_id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
 
     def purge(self, generation: Generation, tenant: TenantId, ranges: Sequence[VersionRange]) -> None:
@@ -246,9 +242,7 @@ class VectorStore:
 
     def _add_text(self, schema: Any) -> None:
         analyzer = {"type": self._settings.analyzer}
-        schema.add_field(
-            "text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=True, analyzer_params=analyzer
-        )
+        schema.add_field("text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=True, analyzer_params=analyzer)
         schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
         schema.add_function(
             Function(

@@ -98,7 +98,7 @@ class _Packer:
         """Fill pieces with units, in order, repeating the last sentences of one at the start of the next."""
         piece: list[_Unit] = []
         size = fresh = 0
-        for unit in (part for unit in units for part in self._divided(unit)):
+        for unit in (part for whole in units for part in self._divided(whole)):
             capacity = self.capacity(piece[0].headings if piece else unit.headings)
             new_section = bool(piece) and unit.headings != piece[-1].headings
             if piece and (size + unit.tokens > capacity or (new_section and size >= capacity // 4)):

@@ -156,9 +156,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("chunk_id", name=op.f("pk_chunks")),
     )
     with op.batch_alter_table("chunks", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_chunks_document_version", ["tenant_id", "document_id", "version", "ordinal"], unique=True
-        )
+        batch_op.create_index("ix_chunks_document_version", ["tenant_id", "document_id", "version", "ordinal"], unique=True)
 
     op.create_table(
         "feedback",

@@ -14,7 +14,7 @@ from advanced_rag.container import open_container
 
 
 class LiveService:
-    """A service in a loop of its own, called as over HTTP; the loop runs in the main thread, as Milvus Lite wants it."""
+    """A service in a loop of its own, called as over HTTP."""
 
     def __init__(self, data_dir: Path) -> None:
         self._settings = Settings(data_dir=data_dir, examples=ExamplesSettings(ingest=False))

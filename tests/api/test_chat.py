@@ -7,9 +7,7 @@ TEXT = "Visitors park on the north deck. The barrier code changes on the first o
 
 @pytest.fixture(scope="module", autouse=True)
 def documents(service):
-    assert service.post(
-        "/v1/ingest", documents=[{"id": "parking", "title": "Visitor parking", "text": TEXT}]
-    ).is_success
+    assert service.post("/v1/ingest", documents=[{"id": "parking", "title": "Visitor parking", "text": TEXT}]).is_success
 
 
 def test_an_answer_cites_what_it_says(service):
@@ -66,7 +64,9 @@ def test_a_stream_tells_what_was_found_then_the_answer_then_the_whole(service):
     assert names[-1] == "done"
     assert {"token", "citation"} <= set(names)
     tokens = [
-        json.loads(lines[1].removeprefix("data: "))["text"] for lines, name in zip(events, names) if name == "token"
+        json.loads(lines[1].removeprefix("data: "))["text"]
+        for lines, name in zip(events, names, strict=True)
+        if name == "token"
     ]
     assert json.loads(events[-1][1].removeprefix("data: "))["answer"] == "".join(tokens).strip()
 

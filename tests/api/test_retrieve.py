@@ -81,9 +81,7 @@ def test_mmr_keeps_the_best_hit_first(service):
 
 
 def test_asking_for_a_reranker_that_is_not_configured_is_said(service):
-    assert retrieve(service, "water", rerank=True)["degraded"] == [
-        {"component": "rerank", "reason": "feature_disabled"}
-    ]
+    assert retrieve(service, "water", rerank=True)["degraded"] == [{"component": "rerank", "reason": "feature_disabled"}]
 
 
 def test_concurrent_requests_get_their_own_answers(service):

@@ -1,0 +1,48 @@
+# `make help` lists what there is. TORCH_INDEX chooses the build of torch: on Linux the default index serves the CUDA build,
+# `make run TORCH_INDEX=https://download.pytorch.org/whl/cpu` the small one for CPUs.
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
+TORCH := $(shell grep -E '^torch==' requirements.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=..."; exit 1; }
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python requirements.txt pyproject.toml
+	@echo "installing torch (the largest part)"
+	@$(PIP) $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@echo "installing the other packages"
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@echo "installing what tests need"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+install: $(VENV)/.installed ## Make the environment .venv
+
+run: install ## Migrate the database and start the service on 127.0.0.1:8000
+	@$(VENV)/bin/advanced-rag migrate
+	@$(VENV)/bin/advanced-rag serve || test $$? -eq 130
+
+test: $(VENV)/.installed-dev ## Run the tests
+	@$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.installed-dev ## Check style and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+clean: ## Remove the environment and caches, never data
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
