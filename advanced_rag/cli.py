@@ -20,7 +20,7 @@ from advanced_rag import __version__
 from advanced_rag.api.app import create_app
 from advanced_rag.client import ApiError, AsyncClient
 from advanced_rag.config import Settings, load_settings
-from advanced_rag.container import LOCK_FILE, open_container
+from advanced_rag.container import LOCK_FILE, is_in_use, open_container
 from advanced_rag.exceptions import RagError, StartupError
 from advanced_rag.storage.database import open_engine
 from advanced_rag.storage.migrations import migrate as migrate_schema
@@ -33,6 +33,7 @@ err = Console(stderr=True, soft_wrap=True)
 Url = Annotated[str | None, typer.Option(help="A running service; by default the one on this data directory.")]
 _SUFFIXES = {".md", ".txt", ".text", ".markdown", ".rst"}
 _BATCH = 50
+_BACKLOG = 2048
 
 
 def main() -> None:
@@ -70,6 +71,7 @@ async def _serve(settings: Settings) -> None:
                 timeout_graceful_shutdown=int(server_settings.shutdown_timeout_s),
             )
             host, port = listener.getsockname()[:2]
+            listener.listen(_BACKLOG)
             _write_address(settings, f"http://{host}:{port}")
             _announce(f"serving on http://{host}:{port} (Ctrl-C to stop)")
             await uvicorn.Server(config).serve(sockets=[listener])
@@ -249,10 +251,9 @@ async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
 
 
 def _running(settings: Settings) -> str | None:
-    try:
-        return (settings.data_dir / LOCK_FILE).read_text(encoding="utf-8").strip() or None
-    except OSError:
+    if not is_in_use(settings.data_dir):
         return None
+    return (settings.data_dir / LOCK_FILE).read_text(encoding="utf-8").strip() or None
 
 
 def _announce(message: str) -> None:

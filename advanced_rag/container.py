@@ -199,6 +199,18 @@ def _providers(settings: Settings) -> FallbackChain | None:
     return FallbackChain(providers) if providers else None
 
 
+def is_in_use(data_dir: Path) -> bool:
+    """Tell whether a process holds the data directory."""
+    try:
+        with (data_dir / LOCK_FILE).open("r+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class _data_directory:  # noqa: N801 - used like a function
     """Hold the data directory for this process alone, as Milvus Lite needs it; raises StartupError."""
 
