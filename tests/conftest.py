@@ -1,10 +1,15 @@
 """Settings of every test: no RAG_ variables from outside, reproducible examples."""
 
 import os
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import create_engine, text
+
+from tests.support.postgres import running_postgres
 
 settings.register_profile(
     "repeatable",
@@ -21,3 +26,28 @@ def environment_without_settings() -> Iterator[None]:
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("RAG_") and "RAG_TEST_" not in name}
     yield
     os.environ.update(kept)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server: its URL without a database."""
+    with running_postgres() as url:
+        yield url
+
+
+def make_database(server: str) -> str:
+    """Create an empty database on a server and return its URL."""
+    name = f"t{uuid.uuid4().hex}"
+    engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server}/{name}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'rag.db'}"
+    return make_database(request.getfixturevalue("postgres"))

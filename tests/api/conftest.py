@@ -1,4 +1,4 @@
-"""A whole service on real parts: SQLite, Milvus Lite, the bundled encoder; no network."""
+"""A whole service on real parts: SQLite and PostgreSQL, Milvus Lite, the bundled encoder; no network."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,17 +7,21 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from advanced_rag.api.app import create_app
-from advanced_rag.config import ExamplesSettings, Settings
+from advanced_rag.config import DatabaseSettings, ExamplesSettings, Settings
 from advanced_rag.container import open_container
+from tests.conftest import make_database
 
 
 class LiveService:
     """A service in a loop of its own, called as over HTTP."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._settings = Settings(data_dir=data_dir, examples=ExamplesSettings(ingest=False))
+    def __init__(self, data_dir: Path, database_url: str | None = None) -> None:
+        url = SecretStr(database_url) if database_url else None
+        database = DatabaseSettings(url=url)
+        self._settings = Settings(data_dir=data_dir, examples=ExamplesSettings(ingest=False), database=database)
         self._runner = asyncio.Runner()
         self._container = open_container(self._settings)
 
@@ -54,8 +58,9 @@ class LiveService:
         return self._runner.run(run())
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
-    """One service for all tests of the API; each test uses documents of its own."""
-    with LiveService(tmp_path_factory.mktemp("service")) as live:
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+    """One service per kind of database for all tests of the API; each test uses documents of its own."""
+    url = make_database(request.getfixturevalue("postgres")) if request.param == "postgresql" else None
+    with LiveService(tmp_path_factory.mktemp("service"), url) as live:
         yield live
