@@ -31,6 +31,7 @@ class MicroBatcher(Generic[K, T, R]):
         self._concurrency = concurrency
         self._waiting: dict[K, list[_Waiting[T, R]]] = defaultdict(list)
         self._count = 0
+        self._draining = 0
         self._drains: set[asyncio.Task[None]] = set()
 
     async def submit(self, key: K, item: T) -> R:
@@ -40,18 +41,23 @@ class MicroBatcher(Generic[K, T, R]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting[key].append((item, future))
         self._count += 1
-        if len(self._drains) < self._concurrency:
+        if self._draining < self._concurrency:
+            self._draining += 1
             task = asyncio.create_task(self._drain())
             self._drains.add(task)
             task.add_done_callback(self._drains.discard)
         return await future
 
     async def _drain(self) -> None:
-        while self._waiting:
-            key, batch = self._take()
-            batch = [(item, future) for item, future in batch if not future.cancelled()]
-            if batch:
-                await self._call(key, batch)
+        # Counted down here, not when the task is reaped: a submit in between must start a new drain.
+        try:
+            while self._waiting:
+                key, batch = self._take()
+                batch = [(item, future) for item, future in batch if not future.cancelled()]
+                if batch:
+                    await self._call(key, batch)
+        finally:
+            self._draining -= 1
 
     def _take(self) -> tuple[K, list[_Waiting[T, R]]]:
         key = next(iter(self._waiting))
