@@ -1,0 +1,52 @@
+"""The service as its users run it: a process of its own, on a data directory of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+COMMAND = Path(sys.executable).with_name("advanced-rag")
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A service that is ready; ``start_s`` is the time it took from its command."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+    start_s: float
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(data_dir: Path, **environment: str) -> Iterator[RunningService]:
+    """Start the service without examples, and kill it when the block ends, unless it has ended by then."""
+    port = free_port()
+    own = {"RAG_DATA_DIR": str(data_dir), "RAG_SERVER__PORT": str(port), "RAG_EXAMPLES__INGEST": "false"}
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [COMMAND, "serve"], env={**os.environ, **own, **environment}, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    ready = any("serving on" in line for line in process.stderr)
+    assert ready, "the service did not start"
+    drain = threading.Thread(target=process.stderr.read)
+    drain.start()
+    try:
+        yield RunningService(process, f"http://127.0.0.1:{port}", time.perf_counter() - started)
+    finally:
+        process.kill()
+        process.wait()
+        drain.join()
+        process.stderr.close()
