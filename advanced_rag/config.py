@@ -100,7 +100,8 @@ class EncoderSettings(Section):
     runtime: Literal["auto", "openvino", "torch"] = "auto"
     device: str = "cpu"
     threads: int = Field(0, ge=0, le=256)
-    batch_tokens: int = Field(2048, ge=64)
+    streams: int = Field(4, ge=1, le=64)
+    batch_tokens: int = Field(1024, ge=64)
     query_batch: int = Field(32, ge=1, le=256)
     query_queue: int = Field(512, ge=1)
     cache_entries: int = Field(10_000, ge=1)

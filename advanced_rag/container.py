@@ -14,8 +14,8 @@ from typing import IO
 from advanced_rag.config import Settings
 from advanced_rag.encoders.base import Encoder
 from advanced_rag.encoders.cache import EmbeddingCache
-from advanced_rag.encoders.load import load_encoder
-from advanced_rag.encoders.worker import EncoderWorker
+from advanced_rag.encoders.load import load_encoder, streams
+from advanced_rag.encoders.workers import EncoderWorkers
 from advanced_rag.exceptions import StartupError, VectorStoreError
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
@@ -76,9 +76,9 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         # In this thread: Milvus Lite is tied to the thread that started it.
         store = VectorStore.open(settings.milvus_uri, settings.milvus, is_embedded=settings.milvus_is_embedded)
         stack.callback(store.close)
-        worker = EncoderWorker(max_waiting=_ENCODER_QUEUE)
-        stack.callback(worker.close)
-        index = await _open_index(settings, database, store, worker, announce)
+        workers = EncoderWorkers(threads=streams(settings.encoder), max_waiting=_ENCODER_QUEUE)
+        stack.callback(workers.close)
+        index = await _open_index(settings, database, store, workers, announce)
         container, jobs = _services(settings, database, index, stack)
         if settings.milvus_is_embedded:
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
@@ -90,14 +90,14 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
 
 
 async def _open_index(
-    settings: Settings, database: Database, store: VectorStore, worker: EncoderWorker, announce: Announce
+    settings: Settings, database: Database, store: VectorStore, workers: EncoderWorkers, announce: Announce
 ) -> Index:
     cache_folder = settings.data_dir / "encoders"
-    semantic = _embedder(settings, worker, await _load(settings.encoder.model, settings, cache_folder, announce))
+    semantic = _embedder(settings, workers, await _load(settings.encoder.model, settings, cache_folder, announce))
     domains: dict[str, Embedder] = {}
     for name, domain in settings.domains.items() if settings.features.domain else ():
         own = domain.encoder
-        domains[name] = _embedder(settings, worker, await _load(own, settings, cache_folder, announce)) if own else semantic
+        domains[name] = _embedder(settings, workers, await _load(own, settings, cache_folder, announce)) if own else semantic
     wanted = [_wanted(SEMANTIC, semantic), *(_wanted(domain_kind(name), own) for name, own in domains.items())]
     if settings.features.sparse:
         wanted.append(Generation(SPARSE, 1, settings.milvus.analyzer, None))
@@ -114,10 +114,10 @@ async def _load(model: str, settings: Settings, cache_folder: Path, announce: An
     return await asyncio.to_thread(lambda: load_encoder(model, settings.encoder, cache_folder, announce=announce))
 
 
-def _embedder(settings: Settings, worker: EncoderWorker, encoder: Encoder) -> Embedder:
+def _embedder(settings: Settings, workers: EncoderWorkers, encoder: Encoder) -> Embedder:
     own = settings.encoder
     cache = EmbeddingCache(entries=own.cache_entries, ttl_s=own.cache_ttl_s, clock=time.monotonic)
-    return Embedder(encoder, worker, cache if settings.features.cache else None, own)
+    return Embedder(encoder, workers, cache if settings.features.cache else None, own)
 
 
 def _wanted(kind: str, embedder: Embedder) -> Generation:

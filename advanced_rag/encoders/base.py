@@ -22,7 +22,7 @@ class Tokenizer(Protocol):
 
 
 class Encoder(Protocol):
-    """Turns texts into unit vectors; called from one thread at a time."""
+    """Turns texts into unit vectors; any number of threads may call it, each waits for its turn."""
 
     @property
     def fingerprint(self) -> str:

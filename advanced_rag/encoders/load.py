@@ -38,10 +38,15 @@ def load_encoder(
         announce(f"preparing the encoder {model} (once per machine)")
         manifest = _prepare(model, source, folder, settings)
     if manifest.runtime == "openvino":
-        return OpenVinoEncoder(folder, manifest, threads=_threads(settings))
+        return OpenVinoEncoder(folder, manifest, threads=_threads(settings), streams=streams(settings))
     from advanced_rag.encoders.torch_runtime import TorchEncoder  # noqa: PLC0415 - torch is heavy: only where it is used
 
     return TorchEncoder(folder, manifest, threads=_threads(settings), device=settings.device)
+
+
+def streams(settings: EncoderSettings) -> int:
+    """Return how many batches are computed at once; they share the threads."""
+    return min(settings.streams, _threads(settings))
 
 
 def locate_model(model: str) -> str:
@@ -115,4 +120,4 @@ def _check_bundled(folder: Path) -> None:
 
 
 def _threads(settings: EncoderSettings) -> int:
-    return settings.threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return settings.threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

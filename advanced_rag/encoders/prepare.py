@@ -131,7 +131,7 @@ def _compare(
 ) -> None:
     from advanced_rag.encoders.openvino_runtime import OpenVinoEncoder  # noqa: PLC0415 - needs what was just written
 
-    compiled = OpenVinoEncoder(folder, manifest, threads=threads)
+    compiled = OpenVinoEncoder(folder, manifest, threads=threads, streams=1)
     agreement = float((compiled.encode(_SAMPLES) * original(_SAMPLES)).sum(axis=1).min())
     openvino_ms = _measure(compiled.encode)
     wins = agreement >= MIN_AGREEMENT and (forced or openvino_ms < manifest.torch_ms)

@@ -1,5 +1,6 @@
 """An encoder run by sentence-transformers on torch: the way that always works, and the one for a GPU."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class TorchEncoder:
         self.max_tokens = manifest.max_tokens
         self.tokenizer = FastTokenizer(folder / TOKENIZER_FILE)
         self._model = SentenceTransformer(manifest.model, device=device, trust_remote_code=False)
+        self._turn = threading.Lock()
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Encode questions; (n, dimension), each row of length 1."""
@@ -36,7 +38,8 @@ class TorchEncoder:
 
     def _encode(self, texts: Sequence[str], encode: object) -> Vectors:
         try:
-            found = encode(list(texts), normalize_embeddings=True, show_progress_bar=False)  # type: ignore[operator]
+            with self._turn:
+                found = encode(list(texts), normalize_embeddings=True, show_progress_bar=False)  # type: ignore[operator]
         except RuntimeError as error:
             raise EncoderError("the encoder failed") from error
         vectors: Vectors = np.asarray(found, dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from advanced_rag.config import EncoderSettings
 from advanced_rag.encoders.base import Encoder, Vectors
 from advanced_rag.encoders.cache import EmbeddingCache
-from advanced_rag.encoders.worker import PASSAGES, QUERIES, EncoderWorker
+from advanced_rag.encoders.workers import PASSAGES, QUERIES, EncoderWorkers
 from advanced_rag.resilience.batcher import MicroBatcher
 from advanced_rag.telemetry import metrics
 
@@ -18,15 +18,19 @@ class Embedder:
     """One encoder as the services use it; never blocks the event loop."""
 
     def __init__(
-        self, encoder: Encoder, worker: EncoderWorker, cache: EmbeddingCache | None, settings: EncoderSettings
+        self, encoder: Encoder, workers: EncoderWorkers, cache: EmbeddingCache | None, settings: EncoderSettings
     ) -> None:
         self.encoder = encoder
-        self._worker = worker
+        self._workers = workers
         self._cache = cache
         self._batch_tokens = settings.batch_tokens
         self._batcher: MicroBatcher[str, str, Vectors] = MicroBatcher(
-            self._encode_queries, max_batch=settings.query_batch, max_waiting=settings.query_queue
+            self._encode_queries,
+            max_batch=settings.query_batch,
+            max_waiting=settings.query_queue,
+            concurrency=workers.size,
         )
+        self._passage_batches = asyncio.Semaphore(2 * workers.size)
 
     async def query(self, text: str, scope: str) -> Vectors:
         """Return the unit vector of a question; ``scope`` keeps the cached vectors of tenants apart."""
@@ -39,8 +43,12 @@ class Embedder:
         """Return the unit vectors of passages, (n, dimension), in their order."""
         vectors = np.empty((len(texts), self.encoder.dimension), dtype=np.float32)
         lengths = await asyncio.to_thread(self.encoder.tokenizer.count, texts)
-        for batch in self._batches(lengths):
-            vectors[batch] = await self._encode(PASSAGES, [texts[index] for index in batch])
+
+        async def encode(batch: list[int]) -> None:
+            async with self._passage_batches:
+                vectors[batch] = await self._encode(PASSAGES, [texts[index] for index in batch])
+
+        await asyncio.gather(*(encode(batch) for batch in self._batches(lengths)))
         return vectors
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
@@ -59,7 +67,7 @@ class Embedder:
     async def _encode(self, priority: int, texts: Sequence[str]) -> Vectors:
         encode = self.encoder.encode_queries if priority == QUERIES else self.encoder.encode_passages
         started = time.perf_counter()
-        vectors = await asyncio.wrap_future(self._worker.submit(priority, encode, texts))
+        vectors = await asyncio.wrap_future(self._workers.submit(priority, encode, texts))
         metrics.EMBEDDING_SECONDS.labels("query" if priority == QUERIES else "passage").observe(
             time.perf_counter() - started
         )

@@ -97,11 +97,11 @@ document_versions = Table(
     Column("state", String(16), nullable=False),
     Column("content_hash", String(64), nullable=False),
     Column("title", Text, nullable=False),
-    Column("text", Text, nullable=False),
     Column("metadata", _json, nullable=False),
     Column("domain", String(32)),
     Column("chunk_count", Integer, nullable=False),
     _created(),
+    Column("text", Text, nullable=False),  # last: SQLite reads a row from its start, and hydration stops before it
     ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
     CheckConstraint("state IN ('indexing', 'current', 'superseded', 'failed')", name="state"),
 )
@@ -109,8 +109,8 @@ document_versions = Table(
 chunks = Table(
     "chunks",
     metadata,
+    _tenant(primary_key=True),
     Column("chunk_id", _TENANT, primary_key=True),
-    _tenant(),
     Column("document_id", _DOCUMENT_ID, nullable=False),
     Column("version", Integer, nullable=False),
     Column("ordinal", Integer, nullable=False),

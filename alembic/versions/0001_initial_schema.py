@@ -99,11 +99,11 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
         sa.Column("metadata", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("domain", sa.String(length=32), nullable=True),
         sa.Column("chunk_count", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
         sa.CheckConstraint(
             "state IN ('indexing', 'current', 'superseded', 'failed')", name=op.f("ck_document_versions_state")
         ),
@@ -136,8 +136,8 @@ def upgrade() -> None:
 
     op.create_table(
         "chunks",
-        sa.Column("chunk_id", sa.String(length=64), nullable=False),
         sa.Column("tenant_id", sa.String(length=64), nullable=False),
+        sa.Column("chunk_id", sa.String(length=64), nullable=False),
         sa.Column("document_id", sa.String(length=255), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("ordinal", sa.Integer(), nullable=False),
@@ -153,7 +153,7 @@ def upgrade() -> None:
             name=op.f("fk_chunks_document_versions"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("chunk_id", name=op.f("pk_chunks")),
+        sa.PrimaryKeyConstraint("tenant_id", "chunk_id", name=op.f("pk_chunks")),
     )
     with op.batch_alter_table("chunks", schema=None) as batch_op:
         batch_op.create_index("ix_chunks_document_version", ["tenant_id", "document_id", "version", "ordinal"], unique=True)

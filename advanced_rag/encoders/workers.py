@@ -1,4 +1,4 @@
-"""One thread that computes vectors, queries before passages, so that neither the event loop nor a query ever waits long."""
+"""Threads that compute vectors, queries before passages, so that neither the event loop nor a query ever waits long."""
 
 import itertools
 import queue
@@ -11,6 +11,7 @@ from advanced_rag.encoders.base import Vectors
 from advanced_rag.exceptions import OverloadedError
 
 QUERIES, PASSAGES, STOP = 0, 1, 2
+_CLOSING_TIMEOUT_S = 30
 
 Encode = Callable[[Sequence[str]], Vectors]
 
@@ -24,14 +25,20 @@ class _Task:
     result: "Future[Vectors]" = field(compare=False)
 
 
-class EncoderWorker:
-    """Runs encoders in a thread of its own; at most ``max_waiting`` batches wait."""
+class EncoderWorkers:
+    """Runs encoders in threads of their own; at most ``max_waiting`` batches wait."""
 
-    def __init__(self, *, max_waiting: int) -> None:
+    def __init__(self, *, threads: int, max_waiting: int) -> None:
         self._tasks: queue.PriorityQueue[_Task] = queue.PriorityQueue(max_waiting)
         self._numbers = itertools.count()
-        self._thread = threading.Thread(target=self._work, name="encoder", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._work, name=f"encoder-{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def size(self) -> int:
+        """The batches that are computed at once."""
+        return len(self._threads)
 
     def submit(self, priority: int, encode: Encode, texts: Sequence[str]) -> "Future[Vectors]":
         """Queue one batch; raises OverloadedError when too many wait."""
@@ -43,9 +50,11 @@ class EncoderWorker:
         return result
 
     def close(self) -> None:
-        """Finish what is queued and end the thread."""
-        self._tasks.put(_Task(STOP, next(self._numbers), _nothing, (), Future()))
-        self._thread.join(timeout=30)
+        """Finish what is queued and end the threads."""
+        for _ in self._threads:
+            self._tasks.put(_Task(STOP, next(self._numbers), _nothing, (), Future()))
+        for thread in self._threads:
+            thread.join(_CLOSING_TIMEOUT_S)
 
     def _work(self) -> None:
         while True:
