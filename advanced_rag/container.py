@@ -34,7 +34,7 @@ from advanced_rag.services.health import HealthService
 from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.jobs import JobWorker
-from advanced_rag.services.retrieve import RetrieveService, search_batcher
+from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
 from advanced_rag.services.verify import VerifyService
 from advanced_rag.storage.database import Database
 from advanced_rag.storage.generations import GenerationRepository
@@ -144,10 +144,10 @@ def _services(settings: Settings, database: Database, index: Index, stack: Async
     ingest = IngestService(database, index, settings.chunking, owner=owner, lease_s=settings.jobs.lease_s)
     jobs = JobWorker(database, ingest, settings.jobs, owner=owner)
     retrieve = RetrieveService(
-        database=database,
         index=index,
         guards=_leg_guards(settings),
         searches=search_batcher(index, max_waiting=_SEARCHES_WAITING),
+        hydrations=hydration_batcher(database, max_waiting=_SEARCHES_WAITING),
         reranker=load_reranker(settings.retrieval.rerank_model) if settings.retrieval.rerank_model else None,
         rerank_guard=_guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s),
         settings=settings.retrieval,

@@ -38,10 +38,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class LegScore:
-    """Where a leg placed a chunk: rank from 1, and the leg's own score."""
+    """Where a leg placed a chunk: rank from 1, the leg's own score, and its share in the fused one."""
 
     rank: int
     score: float
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,6 @@ class Fused:
     chunk_id: str
     score: float
     legs: Mapping[LegName, LegScore]
-    shares: Mapping[LegName, float]
 
 
 @dataclass(frozen=True, slots=True)

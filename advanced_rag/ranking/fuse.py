@@ -16,20 +16,20 @@ def fuse(legs: Mapping[LegName, Sequence[Candidate]], weights: Mapping[LegName, 
     The weights of the legs that found something are scaled to sum to 1; a chunk a leg did not find gets 0 from it.
     Ties are broken by chunk id, so that the same index always gives the same order.
     """
-    shares: dict[str, dict[LegName, float]] = defaultdict(dict)
     places: dict[str, dict[LegName, LegScore]] = defaultdict(dict)
+    totals: dict[str, float] = defaultdict(float)
     for leg, weight in _scaled(legs, weights).items():
         for rank, (candidate, score) in enumerate(zip(legs[leg], _min_max(legs[leg]), strict=True), start=1):
-            shares[candidate.chunk_id][leg] = weight * score
-            places[candidate.chunk_id][leg] = LegScore(rank, candidate.score)
-    fused = [Fused(chunk_id, sum(parts.values()), places[chunk_id], parts) for chunk_id, parts in shares.items()]
-    return sorted(fused, key=lambda item: (-item.score, item.chunk_id))
+            places[candidate.chunk_id][leg] = LegScore(rank, candidate.score, weight * score)
+            totals[candidate.chunk_id] += weight * score
+    order = sorted((-total, chunk_id) for chunk_id, total in totals.items())
+    return [Fused(chunk_id, -negated, places[chunk_id]) for negated, chunk_id in order]
 
 
 def single(leg: LegName, candidates: Sequence[Candidate]) -> list[Fused]:
     """Rank by one leg alone, with its own scores."""
     return [
-        Fused(candidate.chunk_id, candidate.score, {leg: LegScore(rank, candidate.score)}, {leg: candidate.score})
+        Fused(candidate.chunk_id, candidate.score, {leg: LegScore(rank, candidate.score, candidate.score)})
         for rank, candidate in enumerate(candidates, start=1)
     ]
 

@@ -12,6 +12,8 @@ from advanced_rag.exceptions import CircuitOpenError, UnavailableError
 
 Clock = Callable[[], float]
 
+_MAX_CALLS = 10_000  # remembered, however many there are in the window
+
 
 class BreakerState(IntEnum):
     """The states, in the numbers the metric shows."""
@@ -48,7 +50,8 @@ class CircuitBreaker:
         self._clock = clock
         self._on_change = on_change
         self._lock = threading.RLock()
-        self._calls: deque[tuple[float, bool]] = deque(maxlen=10_000)
+        self._calls: deque[tuple[float, bool]] = deque()
+        self._failures = 0
         self._state = BreakerState.CLOSED
         self._opened_at = 0.0
         self._probing = 0
@@ -94,7 +97,7 @@ class CircuitBreaker:
                 self._probing -= 1
                 self._judge_probe(ok=ok)
             elif self._state is BreakerState.CLOSED:
-                self._calls.append((self._clock(), ok))
+                self._remember(ok=ok)
                 self._open_if_failing()
 
     def _release(self, *, probe: bool) -> None:
@@ -114,14 +117,19 @@ class CircuitBreaker:
             self._open()
         elif self._probes_passed >= self._policy.probes:
             self._calls.clear()
+            self._failures = 0
             self._change(BreakerState.CLOSED)
 
+    def _remember(self, *, ok: bool) -> None:
+        moment = self._clock()
+        self._calls.append((moment, ok))
+        self._failures += not ok
+        while self._calls[0][0] < moment - self._policy.window_s or len(self._calls) > _MAX_CALLS:
+            _, forgotten_ok = self._calls.popleft()
+            self._failures -= not forgotten_ok
+
     def _open_if_failing(self) -> None:
-        oldest = self._clock() - self._policy.window_s
-        while self._calls and self._calls[0][0] < oldest:
-            self._calls.popleft()
-        failures = sum(not ok for _, ok in self._calls)
-        if len(self._calls) >= self._policy.min_calls and failures / len(self._calls) >= self._policy.failure_rate:
+        if len(self._calls) >= self._policy.min_calls and self._failures / len(self._calls) >= self._policy.failure_rate:
             self._open()
 
     def _open(self) -> None:

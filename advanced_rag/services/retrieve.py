@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +51,7 @@ _log = get_logger(__name__)
 
 SearchKey = tuple[Generation, TenantId, int, Filter | None]
 SearchBatcher = MicroBatcher[SearchKey, Any, list[Candidate]]
+HydrationBatcher = MicroBatcher[TenantId, list[str], dict[str, Hydrated]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +92,19 @@ class RetrieveService:
 
     def __init__(
         self,
-        database: Database,
         index: Index,
         guards: Mapping[LegName, Guard],
         searches: SearchBatcher,
+        hydrations: HydrationBatcher,
         reranker: Reranker | None,
         rerank_guard: Guard,
         settings: RetrievalSettings,
         features: FeatureSettings,
     ) -> None:
-        self._database = database
         self._index = index
         self._guards = guards
         self._searches = searches
+        self._hydrations = hydrations
         self._reranker = reranker
         self._rerank_guard = rerank_guard
         self._settings = settings
@@ -228,7 +229,7 @@ class RetrieveService:
 
     async def _confirmed(self, tenant: TenantId, query: RetrieveQuery, batch: Sequence[Fused]) -> dict[str, Hydrated]:
         ids = [item.chunk_id for item in batch]
-        found = await self._database.read(lambda connection: DocumentRepository(connection, tenant).hydrate(ids))
+        found = await self._hydrations.submit(tenant, ids)
         kept = {
             chunk_id: item
             for chunk_id, item in found.items()
@@ -302,7 +303,18 @@ def search_batcher(index: Index, *, max_waiting: int) -> SearchBatcher:
         )
         return await asyncio.to_thread(call)
 
-    return MicroBatcher(run, max_batch=32, max_waiting=max_waiting, concurrency=4)
+    return MicroBatcher(run, max_batch=32, max_waiting=max_waiting, concurrency=2)
+
+
+def hydration_batcher(database: Database, *, max_waiting: int) -> HydrationBatcher:
+    """Return the batcher that reads the chunks of several answers to one tenant in one statement."""
+
+    async def run(tenant: TenantId, wanted: list[list[str]]) -> list[dict[str, Hydrated]]:
+        ids = list({chunk_id for answer in wanted for chunk_id in answer})
+        found = await database.read(lambda connection: DocumentRepository(connection, tenant).hydrate(ids))
+        return [{chunk_id: found[chunk_id] for chunk_id in answer if chunk_id in found} for answer in wanted]
+
+    return MicroBatcher(run, max_batch=16, max_waiting=max_waiting, concurrency=2)
 
 
 def _unknown(message: str) -> UnknownDomainError:
@@ -312,6 +324,6 @@ def _unknown(message: str) -> UnknownDomainError:
 def _hit(item: Ranked, query: RetrieveQuery) -> Hit:
     explanation = None
     if query.explain:
-        shares = cast(dict[str, float], dict(item.fused.shares))
+        shares = {leg: place.share for leg, place in item.fused.legs.items()}
         explanation = {"fused_score": item.fused.score, "shares": shares, "final_score": item.score}
     return Hit(item.found.chunk, item.found.document, item.score, item.kind, item.fused.legs, explanation)

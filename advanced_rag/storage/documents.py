@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from advanced_rag.models.documents import Chunk, DocumentInfo, DocumentVersion, Page, TenantId
@@ -192,17 +192,8 @@ class DocumentRepository:
 
     def hydrate(self, chunk_ids: Sequence[str]) -> dict[str, Hydrated]:
         """Read chunks back; those of versions that are not current are left out."""
-        rows = self._connection.execute(
-            select(
-                chunks,
-                document_versions.c.title,
-                document_versions.c.metadata.label("document_metadata"),
-                document_versions.c.domain,
-            )
-            .select_from(chunks.join(documents, _chunk_is_visible()).join(document_versions, _is_current()))
-            .where(self._owned(chunks), self._owned(documents), chunks.c.chunk_id.in_(chunk_ids))
-        )
-        return {row.chunk_id: Hydrated(_chunk(row), _version(row)) for row in rows}
+        rows = self._connection.execute(_HYDRATION, {"tenant": self._tenant, "chunk_ids": chunk_ids})
+        return {row[0]: _hydrated(*row) for row in rows}
 
     def version_chunks(self, document_id: str, version: int) -> tuple[DocumentVersion, list[Chunk]] | None:
         """Return a version and its chunks in order, whatever its state; None when it is gone."""
@@ -320,6 +311,51 @@ def _chunk_is_visible() -> Any:
         documents.c.id == chunks.c.document_id,
         documents.c.current_version == chunks.c.version,
     )
+
+
+# Built once: every retrieval runs it, and building it costs more than the database does.
+_HYDRATION: Select[Any] = (
+    select(
+        chunks.c.chunk_id,
+        chunks.c.document_id,
+        chunks.c.version,
+        chunks.c.ordinal,
+        chunks.c.text,
+        chunks.c.headings,
+        chunks.c.start,
+        chunks.c.end,
+        chunks.c.tokens,
+        chunks.c.page,
+        document_versions.c.title,
+        document_versions.c.metadata,
+        document_versions.c.domain,
+    )
+    .select_from(chunks.join(documents, _chunk_is_visible()).join(document_versions, _is_current()))
+    .where(
+        chunks.c.tenant_id == bindparam("tenant"),
+        documents.c.tenant_id == bindparam("tenant"),
+        chunks.c.chunk_id.in_(bindparam("chunk_ids", expanding=True)),
+    )
+)
+
+
+def _hydrated(
+    chunk_id: str,
+    document_id: str,
+    version: int,
+    ordinal: int,
+    text: str,
+    headings: list[str],
+    start: int,
+    end: int,
+    tokens: int,
+    page: int | None,
+    title: str,
+    metadata: dict[str, Any],
+    domain: str | None,
+) -> Hydrated:
+    chunk = Chunk(chunk_id, document_id, version, ordinal, text, tuple(headings), start, end, tokens, page)
+    return Hydrated(chunk, DocumentVersion(document_id, version, title, metadata, domain))
 
 
 def _version(row: Row[Any]) -> DocumentVersion:

@@ -136,7 +136,7 @@ class VectorStore:
                 timeout=timeout_s or self._settings.timeout_s,
             ),
         )
-        return [[_candidate(hit) for hit in hits] for hits in found]
+        return [_candidates(hits) for hits in found]
 
     def vectors(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors of some chunks, those that are there."""
@@ -282,8 +282,8 @@ def translate(error: MilvusException | grpc.RpcError) -> VectorStoreError:
 _SILENT = "the vector store does not answer"
 
 
-def _candidate(hit: Any) -> Candidate:
-    return Candidate(hit["id"], float(hit["distance"]))
+def _candidates(hits: Any) -> list[Candidate]:
+    return [Candidate(chunk_id, score) for chunk_id, score in zip(hits.ids, hits.distances, strict=True)]
 
 
 def _expression(tenant: TenantId, condition: Filter | None) -> str:
