@@ -117,15 +117,15 @@ class DomainSettings(Section):
 class ChunkingSettings(Section):
     """The size of the pieces documents are cut into."""
 
-    max_tokens: int = Field(256, ge=32, le=8192)
-    overlap_tokens: int = Field(32, ge=0, le=512)
+    max_tokens: int = Field(192, ge=32, le=8192)
+    overlap_tokens: int = Field(24, ge=0, le=512)
 
 
 class WeightSettings(Section):
     """How much each leg counts in fusion."""
 
-    semantic: float = Field(0.7, ge=0, le=1)
-    sparse: float = Field(0.3, ge=0, le=1)
+    semantic: float = Field(0.5, ge=0, le=1)
+    sparse: float = Field(0.5, ge=0, le=1)
     domain: float = Field(0.5, ge=0, le=1)
 
 

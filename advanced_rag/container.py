@@ -187,15 +187,18 @@ def _leg_guards(settings: Settings) -> dict[LegName, Guard]:
 
 
 def _guard(name: str, *, permits: int, wait_s: float, timeout_s: float, attempts: int = 1) -> Guard:
+    bulkhead = Bulkhead(name, permits=permits, wait_s=wait_s)
+    return Guard(name, bulkhead=bulkhead, breaker=_breaker(name), timeout_s=timeout_s, attempts=attempts)
+
+
+def _breaker(name: str) -> CircuitBreaker:
     gauge = metrics.BREAKER_STATE.labels(name)
     gauge.set(0)
-    breaker = CircuitBreaker(name, on_change=gauge.set)
-    bulkhead = Bulkhead(name, permits=permits, wait_s=wait_s)
-    return Guard(name, bulkhead=bulkhead, breaker=breaker, timeout_s=timeout_s, attempts=attempts)
+    return CircuitBreaker(name, on_change=gauge.set)
 
 
 def _providers(settings: Settings) -> FallbackChain | None:
-    providers = [OpenAiAnswerer(provider) for provider in settings.llm.providers]
+    providers = [(OpenAiAnswerer(item), _breaker(f"llm_{item.name}").watch) for item in settings.llm.providers]
     return FallbackChain(providers) if providers else None
 
 

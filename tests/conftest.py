@@ -1,6 +1,7 @@
 """Settings of every test: no RAG_ variables from outside, reproducible examples."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
+from advanced_rag.config import EncoderSettings
+from advanced_rag.encoders.load import BUNDLED_MODEL, load_encoder
 from tests.support.postgres import running_postgres
 
 settings.register_profile(
@@ -26,6 +29,25 @@ def environment_without_settings() -> Iterator[None]:
     kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("RAG_") and "RAG_TEST_" not in name}
     yield
     os.environ.update(kept)
+
+
+@pytest.fixture(scope="session")
+def prepared_encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled encoder, prepared once for all tests as a first start prepares it."""
+    folder = tmp_path_factory.mktemp("prepared") / "encoders"
+    load_encoder(BUNDLED_MODEL, EncoderSettings(), folder)
+    return folder
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, prepared_encoders: Path) -> Path:
+    """A data directory that holds the prepared encoder and nothing else."""
+    return make_data_dir(tmp_path / "data", prepared_encoders)
+
+
+def make_data_dir(folder: Path, prepared_encoders: Path) -> Path:
+    shutil.copytree(prepared_encoders, folder / "encoders", copy_function=os.link)
+    return folder
 
 
 @pytest.fixture(scope="session")

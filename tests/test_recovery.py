@@ -27,12 +27,12 @@ def ingest_until_killed(service: RunningService, prefix: str, kill_after: int) -
     pytest.fail("the service was not killed in time")
 
 
-def test_a_killed_service_keeps_every_acknowledged_document_exactly_once(tmp_path):
+def test_a_killed_service_keeps_every_acknowledged_document_exactly_once(data_dir):
     acknowledged: set[str] = set()
     for n in range(ROUNDS):
-        with running(tmp_path) as service:
+        with running(data_dir) as service:
             acknowledged |= ingest_until_killed(service, f"round{n}", kill_after=3 + 4 * n)
-    with running(tmp_path) as service, Client(service.url) as client:
+    with running(data_dir) as service, Client(service.url) as client:
         report = client.verify()
         assert report["agrees"], report
         for document_id in acknowledged:

@@ -2,13 +2,14 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, OpenAIError
 
 from advanced_rag.config import ProviderSettings
-from advanced_rag.exceptions import ProviderError, StartupError
+from advanced_rag.exceptions import ProviderError, StartupError, UnavailableError
 from advanced_rag.llm.base import Question
 
 _TOO_MANY, _SERVER_ERROR = 429, 500
@@ -51,25 +52,34 @@ class OpenAiAnswerer:
         await self._client.close()
 
 
-class FallbackChain:
-    """Asks one provider after the other until one speaks; once a word is out, there is no going back."""
+Watch = Callable[[], AbstractContextManager[None]]
 
-    def __init__(self, providers: list[OpenAiAnswerer]) -> None:
+
+class FallbackChain:
+    """Asks one provider after the other until one speaks; once a word is out, there is no going back.
+
+    ``watch`` of a provider is the circuit breaker its calls run under.
+    """
+
+    def __init__(self, providers: Sequence[tuple[OpenAiAnswerer, Watch]]) -> None:
         self._providers = providers
-        self.name = providers[0].name
 
     async def stream(self, question: Question, spoke: Callable[[str], None] = lambda _: None) -> AsyncIterator[str]:
-        """Yield the answer of the first provider that speaks, telling ``spoke`` its name; raises the last ProviderError."""
-        failure = ProviderError("no language model is configured")
-        for provider in self._providers:
+        """Yield the answer of the first provider that speaks, telling ``spoke`` its name.
+
+        Raises the last ProviderError, or CircuitOpenError.
+        """
+        failure: UnavailableError = ProviderError("no language model is configured")
+        for provider, watch in self._providers:
             begun = False
             try:
-                async for part in provider.stream(question):
-                    if not begun:
-                        spoke(provider.name)
-                    begun = True
-                    yield part
-            except ProviderError as error:
+                with watch():
+                    async for part in provider.stream(question):
+                        if not begun:
+                            spoke(provider.name)
+                        begun = True
+                        yield part
+            except UnavailableError as error:
                 if begun:
                     raise
                 failure = error
@@ -79,7 +89,7 @@ class FallbackChain:
 
     async def close(self) -> None:
         """Close every provider."""
-        for provider in self._providers:
+        for provider, _ in self._providers:
             await provider.close()
 
 

@@ -4,10 +4,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 from advanced_rag.config import ChatSettings
-from advanced_rag.exceptions import NotFoundError, ProviderError
+from advanced_rag.exceptions import NotFoundError, UnavailableError
 from advanced_rag.llm.base import Question
 from advanced_rag.llm.citations import check_citations
 from advanced_rag.llm.condense import condense
@@ -20,7 +19,7 @@ from advanced_rag.models.retrieval import Degradation, RetrieveQuery, RetrieveRe
 from advanced_rag.ranking.confidence import confidence
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.services.retrieve import RetrieveService
-from advanced_rag.storage.database import Database
+from advanced_rag.storage.database import Database, Transaction
 from advanced_rag.storage.sessions import SessionRepository
 from advanced_rag.telemetry import metrics
 
@@ -135,7 +134,7 @@ class ChatService:
             try:
                 async for part in self._providers.stream(question, draft.spoken_by):
                     yield draft.add(part)
-            except ProviderError as error:
+            except UnavailableError as error:
                 draft.degraded.append(Degradation("llm", error.code))
                 metrics.DEGRADED.labels("llm").inc()
             if draft.text:
@@ -153,7 +152,7 @@ class ChatService:
         answered: bool,  # noqa: FBT001 - private
         provider: str,
     ) -> tuple[str, str]:
-        def save(connection: Any) -> tuple[str, str]:
+        def save(connection: Transaction) -> tuple[str, str]:
             repository = SessionRepository(connection, tenant)
             if question.session_id is None:
                 session = repository.create(LOCAL_USER, question.message[:_TITLE_CHARS])

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Connection
 
 from advanced_rag.config import ChunkingSettings
 from advanced_rag.exceptions import OverloadedError, RagError, UnavailableError
 from advanced_rag.models.documents import Chunk, DocumentInput, DocumentVersion, IngestResult, Span, TenantId
 from advanced_rag.services.index import Index
-from advanced_rag.storage.database import Database
+from advanced_rag.storage.database import Database, Transaction
 from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
 from advanced_rag.storage.ids import chunk_id, content_hash
 from advanced_rag.storage.jobs import Job, JobRepository, new_job
@@ -78,7 +77,7 @@ class IngestService:
     async def delete(self, tenant: TenantId, document_id: str) -> bool:
         """Delete a document; False when there is none. It cannot be found from the moment this returns."""
 
-        def remove(connection: Connection) -> Job | None:
+        def remove(connection: Transaction) -> Job | None:
             repository = DocumentRepository(connection, tenant)
             floor = repository.remove(document_id)
             if floor is None:
@@ -117,7 +116,7 @@ class IngestService:
         return _Prepared(document, content_hash(document.title, document.text, metadata, document.domain or ""), spans)
 
     def _begin(
-        self, connection: Connection, tenant: TenantId, prepared: Sequence[_Prepared]
+        self, connection: Transaction, tenant: TenantId, prepared: Sequence[_Prepared]
     ) -> tuple[list[_Begun], dict[str, IngestResult]]:
         repository = DocumentRepository(connection, tenant)
         states = repository.lock([item.document.id for item in prepared])
@@ -151,7 +150,7 @@ class IngestService:
     async def _activate(self, tenant: TenantId, jobs: Sequence[Job]) -> dict[str, int]:
         """Make indexed versions visible, as far as the jobs still belong here; returns the current versions."""
 
-        def activate(connection: Connection) -> tuple[dict[str, int], list[Job]]:
+        def activate(connection: Transaction) -> tuple[dict[str, int], list[Job]]:
             owned = JobRepository(connection, self._owner).finish([job.id for job in jobs])
             versions = {job.document_id: job.start for job in jobs if job.id in owned}
             current = DocumentRepository(connection, tenant).activate(versions)
@@ -172,7 +171,7 @@ class IngestService:
     async def _give_up(self, tenant: TenantId, jobs: Sequence[Job]) -> None:
         """Mark versions as failed and queue the purge of what may have been written of them."""
 
-        def fail(connection: Connection) -> list[Job]:
+        def fail(connection: Transaction) -> list[Job]:
             repository = JobRepository(connection, self._owner)
             owned = repository.finish([job.id for job in jobs])
             failed = [job for job in jobs if job.id in owned]
@@ -196,7 +195,7 @@ class IngestService:
         """Delete what purge jobs name from the index and from SQL, then the jobs."""
         await self._index.purge(jobs)
 
-        def forget(connection: Connection) -> None:
+        def forget(connection: Transaction) -> None:
             owned = JobRepository(connection, self._owner).finish([job.id for job in jobs])
             for job in jobs:
                 if job.id in owned:

@@ -18,7 +18,8 @@ from advanced_rag.exceptions import ConflictError, DatabaseUnavailableError, Poo
 from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
-Work = Callable[[Connection], T]
+Transaction = Connection  # what services see of SQLAlchemy: something to hand to repositories
+Work = Callable[[Transaction], T]
 
 _AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
 

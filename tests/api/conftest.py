@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from advanced_rag.api.app import create_app
 from advanced_rag.config import DatabaseSettings, ExamplesSettings, Settings
 from advanced_rag.container import open_container
-from tests.conftest import make_database
+from tests.conftest import make_data_dir, make_database
 
 
 class LiveService:
@@ -59,8 +59,11 @@ class LiveService:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, prepared_encoders: Path
+) -> Iterator[LiveService]:
     """One service per kind of database for all tests of the API; each test uses documents of its own."""
     url = make_database(request.getfixturevalue("postgres")) if request.param == "postgresql" else None
-    with LiveService(tmp_path_factory.mktemp("service"), url) as live:
+    data_dir = make_data_dir(tmp_path_factory.mktemp("service") / "data", prepared_encoders)
+    with LiveService(data_dir, url) as live:
         yield live

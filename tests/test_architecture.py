@@ -1,0 +1,87 @@
+"""The floors of the house, as ARCHITECTURE.md draws them: imports go down, and each library has its room."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "advanced_rag"
+
+FLOORS = [
+    {"exceptions", "resources", "__init__"},
+    {"models"},
+    {"config"},
+    {"telemetry"},
+    {"text", "encoders", "ranking", "resilience", "storage", "llm"},
+    {"services"},
+    {"container"},
+    {"api"},
+    {"cli"},
+]
+ALONE = {"client"}  # imports nothing of the server
+ROOMS = {
+    "fastapi": ("api/",),
+    "starlette": ("api/",),
+    "slowapi": ("api/",),
+    "uvicorn": ("cli.py",),
+    "sqlalchemy": ("storage/",),
+    "alembic": ("storage/migrations.py",),
+    "pymilvus": ("storage/vectors.py",),
+    "grpc": ("storage/vectors.py",),
+    "openvino": ("encoders/",),
+    "torch": ("encoders/",),
+    "tokenizers": ("encoders/",),
+    "sentence_transformers": ("encoders/", "ranking/rerank.py"),
+    "openai": ("llm/",),
+    "prometheus_client": ("telemetry/metrics.py", "api/ops.py"),
+    "structlog": ("telemetry/logs.py",),
+    "tenacity": ("resilience/guard.py",),
+    "typer": ("cli.py",),
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def room(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def floor(name: str) -> int:
+    (number,) = (number for number, names in enumerate(FLOORS) if name in names)
+    return number
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(PACKAGE).as_posix())
+def test_imports_stay_in_the_room_or_go_down(file):
+    own = room(file)
+    used = {name.split(".")[1] if "." in name else "__init__" for name in imports(file) if name.startswith("advanced_rag")}
+    if own in ALONE:
+        assert used <= ALONE
+        return
+    assert {other for other in used - {own} if other in ALONE} <= {"client"}
+    wrong = {other for other in used - {own} - ALONE if floor(other) >= floor(own)}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("library", ROOMS)
+def test_a_library_is_known_in_its_room_only(library):
+    users = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in FILES
+        if any(name.split(".")[0] == library for name in imports(file))
+    }
+    assert {user for user in users if not user.startswith(ROOMS[library])} == set()
+
+
+def test_no_file_is_longer_than_a_reader_likes():
+    lengths = {file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}

@@ -1,0 +1,87 @@
+"""What keeps the service from starting is one clear line and a non-zero exit, never a stack trace."""
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.models import save_tiny_bert
+from tests.support.service import COMMAND, free_port, running
+
+
+def refused(data_dir: Path, **environment: str) -> str:
+    """Start the service, expect it to end, and return what it said."""
+    own = {"RAG_DATA_DIR": str(data_dir), "RAG_SERVER__PORT": str(free_port()), "RAG_EXAMPLES__INGEST": "false"}
+    ended = subprocess.run(
+        [COMMAND, "serve"],
+        env={**os.environ, **own, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    said = [line for line in ended.stderr.splitlines() if line.startswith("advanced-rag:") and "preparing" not in line]
+    assert len(said) == 1, said
+    return said[0]
+
+
+def test_a_second_process_on_the_data_directory(data_dir):
+    with running(data_dir):
+        assert f"{data_dir} is used by another process" in refused(data_dir)
+
+
+def test_a_data_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert "data_dir" in refused(tmp_path / "file" / "data")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_data_directory_that_cannot_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    assert "data_dir" in refused(tmp_path)
+
+
+def test_a_port_in_use(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert f"server.port: 127.0.0.1:{port}" in refused(tmp_path, RAG_SERVER__PORT=port)
+
+
+def test_a_missing_model_folder(tmp_path):
+    assert "encoder.model" in refused(tmp_path, RAG_ENCODER__MODEL=str(tmp_path / "no-model"))
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    (tmp_path / "model").mkdir()
+    assert "encoder.model" in refused(tmp_path / "data", RAG_ENCODER__MODEL=str(tmp_path / "model"))
+
+
+def test_a_database_that_cannot_be_reached(tmp_path):
+    url = "postgresql+psycopg2://me:hidden@127.0.0.1:1/rag"
+    said = refused(tmp_path, RAG_DATABASE__URL=url)
+    assert "database" in said
+    assert "hidden" not in said
+
+
+def test_a_vector_store_that_cannot_be_reached(tmp_path):
+    assert "milvus.uri" in refused(tmp_path, RAG_MILVUS__URI="http://127.0.0.1:1", RAG_MILVUS__WRITE_TIMEOUT_S="1")
+
+
+def test_a_file_that_is_no_vector_store(tmp_path):
+    (tmp_path / "milvus.db").write_text("something else", encoding="utf-8")
+    assert "milvus.uri" in refused(tmp_path)
+
+
+def test_another_encoder_than_the_index_was_built_with(tmp_path, data_dir):
+    model = tmp_path / "model"
+    model.mkdir()
+    save_tiny_bert(model)
+    with running(data_dir):
+        pass
+    assert "another encoder" in refused(data_dir, RAG_ENCODER__MODEL=str(model))
