@@ -54,6 +54,8 @@ class Container:
     """The services, ready to use."""
 
     settings: Settings
+    database: Database
+    index: Index
     ingest: IngestService
     documents: DocumentService
     retrieve: RetrieveService
@@ -163,6 +165,8 @@ def _services(settings: Settings, database: Database, index: Index, stack: Async
     )
     container = Container(
         settings=settings,
+        database=database,
+        index=index,
         ingest=ingest,
         documents=DocumentService(database, index),
         retrieve=retrieve,

@@ -82,7 +82,7 @@ def test_secrets_do_not_show_in_a_printed_settings_object(monkeypatch):
 
 
 def test_an_open_network_needs_a_word_of_its_own(monkeypatch):
-    monkeypatch.setenv("RAG_SERVER__HOST", "0.0.0.0")
+    monkeypatch.setenv("RAG_SERVER__HOST", "192.0.2.1")
     assert "server.host" in refusal()
     monkeypatch.setenv("RAG_SERVER__ALLOW_OPEN_NETWORK", "true")
     assert not load_settings().is_loopback

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from advanced_rag.models.chat import Citation
 from advanced_rag.models.retrieval import Hit
 
-_MARK = re.compile(r"\[(\d{1,3})\]")
+_MARK = re.compile(r"\s?\[(\d{1,3})\]")
 
 
 def check_citations(answer: str, passages: Sequence[Hit]) -> tuple[str, tuple[Citation, ...]]:

@@ -27,10 +27,15 @@ class VerifyService:
         return VerifyReport(reports)
 
     async def _check(self, tenant: TenantId, generation: Generation, repair: bool) -> CollectionReport:  # noqa: FBT001 - private
+        # Documents come and go meanwhile: only what was visible before and after must be in the index, and only what
+        # was visible neither time, and is in nobody's work, must not.
         await asyncio.to_thread(self._index.store.ensure, generation)
+        before = await self._expected(tenant, generation)
         found = await asyncio.to_thread(lambda: set(self._index.store.chunk_ids(generation, tenant)))
-        expected = await self._expected(tenant, generation)
-        missing, orphaned = expected - found, found - expected
+        unfinished = await self._database.read(lambda c: DocumentRepository(c, tenant).unfinished_chunk_ids())
+        after = await self._expected(tenant, generation)
+        expected = before & after
+        missing, orphaned = expected - found, found - before - after - unfinished
         if repair:
             await self._add(tenant, sorted(missing))
             await asyncio.to_thread(self._index.store.delete, generation, tenant, sorted(orphaned))

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from advanced_rag.models.documents import Chunk, DocumentInfo, DocumentVersion, Page, TenantId
 from advanced_rag.models.retrieval import Hydrated
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
-from advanced_rag.storage.tables import chunks, document_versions, documents, now
+from advanced_rag.storage.tables import chunks, document_versions, documents, jobs, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +222,18 @@ class DocumentRepository:
         )
         if domain is not None:
             statement = statement.where(document_versions.c.domain == domain)
+        return set(self._connection.execute(statement).scalars())
+
+    def unfinished_chunk_ids(self) -> set[str]:
+        """Return the ids of chunks that a job is still indexing or purging: the index may hold them or not."""
+        working = and_(
+            jobs.c.tenant_id == chunks.c.tenant_id,
+            jobs.c.document_id == chunks.c.document_id,
+            jobs.c.from_version <= chunks.c.version,
+            jobs.c.below_version > chunks.c.version,
+            jobs.c.state != "dead",
+        )
+        statement = select(chunks.c.chunk_id).select_from(chunks.join(jobs, working)).where(self._owned(chunks))
         return set(self._connection.execute(statement).scalars())
 
     def counts(self) -> tuple[int, int]:

@@ -103,13 +103,6 @@ class JobRepository:
             update(jobs).where(jobs.c.state == "running").values(state="queued", owner=None, lease_until=None)
         )
 
-    def versions_in_work(self, tenant: TenantId) -> set[tuple[str, int]]:
-        """Return document and first version of each job not done: the index may rightly differ there."""
-        rows = self._connection.execute(
-            select(jobs.c.document_id, jobs.c.from_version).where(jobs.c.tenant_id == tenant, jobs.c.state != "dead")
-        )
-        return {(row.document_id, row.from_version) for row in rows}
-
     def counts(self) -> dict[str, int]:
         """Return how many jobs are in each state."""
         rows = self._connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))

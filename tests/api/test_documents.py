@@ -1,4 +1,4 @@
-from tests.api.conftest import LiveService
+from tests.support.live import LiveService
 
 
 def ingest(service: LiveService, *documents: dict) -> list[dict]:

@@ -1,23 +1,15 @@
 """Migrations lead to the tables of the code, on both databases, and the schema is checked at start-up."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import inspect, text
 
 from advanced_rag.config import DatabaseSettings
 from advanced_rag.exceptions import StartupError
 from advanced_rag.storage.database import open_engine
 from advanced_rag.storage.migrations import check_schema, migrate, migration_config
 from alembic import command
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url, DatabaseSettings())
-    yield opened
-    opened.dispose()
 
 
 def test_migrations_make_exactly_the_tables_of_the_code(engine):

@@ -1,0 +1,87 @@
+import asyncio
+
+import pytest
+
+from advanced_rag.exceptions import (
+    BulkheadFullError,
+    CircuitOpenError,
+    DeadlineExceededError,
+    VectorStoreError,
+    VectorStoreRefusedError,
+)
+from advanced_rag.resilience.breaker import BreakerPolicy, CircuitBreaker
+from advanced_rag.resilience.bulkhead import Bulkhead
+from advanced_rag.resilience.deadline import Deadline
+from advanced_rag.resilience.guard import Guard
+
+
+def guard(*, permits: int = 2, wait_s: float = 0.01, timeout_s: float = 5, attempts: int = 3, min_calls: int = 100) -> Guard:
+    breaker = CircuitBreaker("test", BreakerPolicy(min_calls=min_calls))
+    bulkhead = Bulkhead("test", permits=permits, wait_s=wait_s)
+    return Guard("test", bulkhead=bulkhead, breaker=breaker, timeout_s=timeout_s, attempts=attempts)
+
+
+class Flaky:
+    """Fails with the errors it is given, one a call, then succeeds."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.calls = 0
+
+    async def __call__(self) -> str:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+def test_a_passing_failure_is_tried_again():
+    flaky = Flaky(VectorStoreError("1"), VectorStoreError("2"))
+    assert asyncio.run(guard().call(flaky, Deadline.after(5))) == "done"
+    assert flaky.calls == 3
+
+
+def test_attempts_are_bounded():
+    flaky = Flaky(*[VectorStoreError("down")] * 9)
+    with pytest.raises(VectorStoreError):
+        asyncio.run(guard().call(flaky, Deadline.after(5)))
+    assert flaky.calls == 3
+
+
+def test_a_refusal_is_not_tried_again():
+    flaky = Flaky(VectorStoreRefusedError("no"))
+    with pytest.raises(VectorStoreRefusedError):
+        asyncio.run(guard().call(flaky, Deadline.after(5)))
+    assert flaky.calls == 1
+
+
+@pytest.mark.parametrize(("timeout_s", "left_s"), [(0.01, 5), (5, 0.01)])
+def test_what_hangs_is_given_up_at_the_timeout_or_the_deadline(timeout_s, left_s):
+    with pytest.raises(DeadlineExceededError):
+        asyncio.run(guard(timeout_s=timeout_s).call(asyncio.Event().wait, Deadline.after(left_s)))
+
+
+def test_calls_beyond_the_permits_are_turned_away_and_the_permit_comes_back():
+    async def run() -> str:
+        hold, guarded = asyncio.Event(), guard(permits=1)
+        first = asyncio.create_task(guarded.call(hold.wait, Deadline.after(5)))
+        await asyncio.sleep(0)
+        with pytest.raises(BulkheadFullError):
+            await guarded.call(Flaky(), Deadline.after(5))
+        hold.set()
+        await first
+        return await guarded.call(Flaky(), Deadline.after(5))
+
+    assert asyncio.run(run()) == "done"
+
+
+def test_an_open_breaker_calls_nothing():
+    async def run() -> int:
+        guarded, flaky = guard(attempts=1, min_calls=1), Flaky(VectorStoreError("down"))
+        with pytest.raises(VectorStoreError):
+            await guarded.call(flaky, Deadline.after(5))
+        with pytest.raises(CircuitOpenError):
+            await guarded.call(flaky, Deadline.after(5))
+        return flaky.calls
+
+    assert asyncio.run(run()) == 1

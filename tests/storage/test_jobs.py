@@ -1,0 +1,61 @@
+"""The job table: each job has one worker at a time, and who lost the lease lost the right to finish."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from advanced_rag.models.documents import DEFAULT_TENANT
+from advanced_rag.storage.jobs import JobRepository, new_job
+
+
+def job(n: int = 0):
+    return new_job(DEFAULT_TENANT, "index", f"doc {n}", 1, 2)
+
+
+def test_a_queued_job_is_claimed_once(write):
+    item = job()
+    write(lambda c: JobRepository(c, "a").add([item]))
+    (claimed,) = write(lambda c: JobRepository(c, "a").claim(10, 60))
+    assert (claimed.id, claimed.document_id, claimed.attempts) == (item.id, "doc 0", 1)
+    assert write(lambda c: JobRepository(c, "b").claim(10, 60)) == []
+
+
+def test_many_workers_share_the_jobs_without_sharing_one(write):
+    write(lambda c: JobRepository(c, "a").add([job(n) for n in range(40)]))
+
+    def work(n: int) -> list[str]:
+        mine: list[str] = []
+        while claimed := write(lambda c: JobRepository(c, f"worker {n}").claim(3, 60)):
+            mine += [item.id for item in claimed]
+        return mine
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = [job_id for part in pool.map(work, range(4)) for job_id in part]
+    assert len(taken) == len(set(taken)) == 40
+
+
+def test_a_lease_that_ran_out_goes_to_another_and_the_first_may_not_finish(write):
+    item = job()
+    write(lambda c: JobRepository(c, "slow").add([item], lease_s=-1))
+    (claimed,) = write(lambda c: JobRepository(c, "quick").claim(10, 60))
+    assert write(lambda c: JobRepository(c, "slow").finish([item.id])) == set()
+    assert write(lambda c: JobRepository(c, "quick").finish([claimed.id])) == {item.id}
+
+
+def test_a_renewed_lease_is_kept(write):
+    write(lambda c: JobRepository(c, "me").add([job()], lease_s=-1))
+    write(lambda c: JobRepository(c, "me").renew(60))
+    assert write(lambda c: JobRepository(c, "other").claim(10, 60)) == []
+
+
+def test_a_postponed_job_waits_and_a_dead_one_is_left_alone(write):
+    first, second = job(1), job(2)
+    write(lambda c: JobRepository(c, "me").add([first, second], lease_s=60))
+    write(lambda c: JobRepository(c, "me").postpone(first, delay_s=60, error_code="x", give_up=False))
+    write(lambda c: JobRepository(c, "me").postpone(second, delay_s=0, error_code="x", give_up=True))
+    assert write(lambda c: JobRepository(c, "me").claim(10, 60)) == []
+    assert write(lambda c: JobRepository(c, "me").counts()) == {"queued": 1, "dead": 1}
+
+
+def test_releasing_gives_every_running_job_back(write):
+    write(lambda c: JobRepository(c, "gone").add([job()], lease_s=60))
+    write(lambda c: JobRepository(c, "me").release_all())
+    assert len(write(lambda c: JobRepository(c, "me").claim(10, 60))) == 1

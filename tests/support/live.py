@@ -1,0 +1,65 @@
+"""A whole service on real parts in this process, called as over HTTP."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+from pydantic import SecretStr
+
+from advanced_rag.api.app import create_app
+from advanced_rag.config import DatabaseSettings, ExamplesSettings, Settings
+from advanced_rag.container import Container, open_container
+
+T = TypeVar("T")
+
+
+class LiveService:
+    """A service in a loop of its own, called as over HTTP."""
+
+    container: Container
+
+    def __init__(self, data_dir: Path, database_url: str | None = None, **settings: Any) -> None:
+        url = SecretStr(database_url) if database_url else None
+        database = DatabaseSettings(url=url)
+        examples = ExamplesSettings(ingest=False)
+        self._settings = Settings(data_dir=data_dir, examples=examples, database=database, **settings)
+        self._runner = asyncio.Runner()
+        self._opening = open_container(self._settings)
+
+    def __enter__(self) -> "LiveService":
+        self.container = self._runner.run(self._opening.__aenter__())
+        app = create_app(self._settings, self.container)
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        self._http = httpx2.AsyncClient(transport=transport, base_url="http://service")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._http.aclose())
+        self._runner.run(self._opening.__aexit__(None, None, None))
+        self._runner.close()
+
+    def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Send one request."""
+        return self._runner.run(self._http.request(method, path, **options))
+
+    def post(self, path: str, **body: Any) -> httpx2.Response:
+        """Post a JSON body."""
+        return self.request("POST", path, json=body)
+
+    def get(self, path: str) -> httpx2.Response:
+        """Get a path."""
+        return self.request("GET", path)
+
+    def together(self, calls: list[tuple[str, str, Any]]) -> list[httpx2.Response]:
+        """Send several requests at once."""
+        return self._runner.run(self.gather(calls))
+
+    async def gather(self, calls: list[tuple[str, str, Any]]) -> list[httpx2.Response]:
+        """Send several requests at once, from the loop of the service."""
+        return await asyncio.gather(*(self._http.request(method, path, json=body) for method, path, body in calls))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something in the loop of the service."""
+        return self._runner.run(work)
