@@ -2,12 +2,13 @@
 # `make run TORCH_INDEX=https://download.pytorch.org/whl/cpu` the small one for CPUs.
 PYTHON ?= python3
 TORCH_INDEX ?=
+DATA ?=
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 TORCH := $(shell grep -E '^torch==' requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint clean
+.PHONY: help install run test bench lint clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,6 +39,10 @@ run: install ## Migrate the database and start the service on 127.0.0.1:8000
 
 test: $(VENV)/.installed-dev ## Run the tests
 	@$(VENV)/bin/python -m pytest
+
+bench: $(VENV)/.installed-dev ## Measure on evaluation sets in BEIR layout: make bench DATA=FOLDER (half an hour)
+	@test -n "$(DATA)" || { echo "make bench DATA=FOLDER, a folder with scifact/ and cranfield/ in it"; exit 1; }
+	@$(VENV)/bin/python -m benchmarks "$(DATA)"
 
 lint: $(VENV)/.installed-dev ## Check style and types
 	@$(VENV)/bin/ruff check .

@@ -11,7 +11,7 @@ from advanced_rag.storage.filters import facets
 from advanced_rag.storage.ids import document_key
 from advanced_rag.storage.jobs import Job
 from advanced_rag.storage.vectors import IndexRow, VectorStore, VersionRange
-from advanced_rag.text.chunk import context
+from advanced_rag.text.chunk import passage
 
 
 class Index:
@@ -72,7 +72,7 @@ def _row(tenant: TenantId, document: DocumentVersion, chunk: Chunk) -> IndexRow:
         document_key=document_key(tenant, document.document_id),
         version=document.version,
         facets=facets(document.declared, document.metadata),
-        text=f"{context(document.title, chunk.headings)}. {chunk.text}",
+        text=passage(document.title, chunk.headings, chunk.text),
     )
 
 

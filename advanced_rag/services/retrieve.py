@@ -44,7 +44,7 @@ from advanced_rag.storage.database import Database
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
-from advanced_rag.text.chunk import context
+from advanced_rag.text.chunk import passage
 
 _SLACK = 10  # candidates read back beyond what is asked, to make up for those SQL does not confirm
 _log = get_logger(__name__)
@@ -246,7 +246,7 @@ class RetrieveService:
                 course.degrade("rerank", FeatureDisabledError("no rerank model is configured"))
             return ranked
         head, tail = ranked[: self._settings.rerank_candidates], ranked[self._settings.rerank_candidates :]
-        passages = [f"{context(item.found.document.title, ())}. {item.found.chunk.text}" for item in head]
+        passages = [passage(item.found.document.title, (), item.found.chunk.text) for item in head]
         score = self._reranker.score
         try:
             with course.stage("rerank"):

@@ -55,6 +55,12 @@ def context(title: str, headings: Sequence[str]) -> str:
     return " > ".join(part for part in parts if part)
 
 
+def passage(title: str, headings: Sequence[str], text: str) -> str:
+    """Return a piece with its context in front, as encoders and rerankers read it."""
+    before = context(title, headings)
+    return f"{before}. {text}" if before else text
+
+
 def chunk_text(text: str, title: str, tokenizer: Tokenizer, limits: ChunkLimits) -> list[Span]:
     """Cut a text into spans; together they cover all of it but white space.
 
