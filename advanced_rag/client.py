@@ -1,8 +1,8 @@
 """A client for the HTTP API, in a blocking and an asynchronous kind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -10,6 +10,7 @@ import httpx2
 DEFAULT_URL = "http://127.0.0.1:8000"
 _TIMEOUT_S = 300.0
 Json = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
 class ApiError(Exception):
@@ -33,12 +34,71 @@ def _read(response: httpx2.Response) -> Json:
         raise ApiError(response.status_code, "unexpected_answer", "not an answer of this service") from None
 
 
-def _document(document_id: str) -> str:
-    return f"/v1/documents/{quote(document_id, safe='')}"
+class _Calls(Generic[Answer]):
+    """Every call of the API; how it is sent, and so whether the answer is awaited, is the client's business."""
+
+    def ingest(self, documents: Sequence[Mapping[str, Any]]) -> Answer:
+        """Ingest documents."""
+        return self._send("POST", "/v1/ingest", {"documents": list(documents)})
+
+    def document(self, document_id: str) -> Answer:
+        """Return a document."""
+        return self._send("GET", _path("documents", document_id))
+
+    def documents(self, *, limit: int = 50, cursor: str | None = None) -> Answer:
+        """List documents, oldest first; the answer's ``next_cursor`` leads to the next page."""
+        return self._send("GET", "/v1/documents", params=_page(limit, cursor))
+
+    def delete(self, document_id: str) -> Answer:
+        """Delete a document."""
+        return self._send("DELETE", _path("documents", document_id))
+
+    def retrieve(self, query: str, **options: Any) -> Answer:
+        """Find passages."""
+        return self._send("POST", "/v1/retrieve", {"query": query, **options})
+
+    def chat(self, message: str, **options: Any) -> Answer:
+        """Ask a question; ``session_id`` makes it part of a conversation."""
+        return self._send("POST", "/v1/chat", {"message": message, **options})
+
+    def feedback(self, message_id: str, rating: int, comment: str | None = None) -> Answer:
+        """Rate an answer from 1 to 5."""
+        return self._send("POST", "/v1/feedback", {"message_id": message_id, "rating": rating, "comment": comment})
+
+    def create_session(self, title: str) -> Answer:
+        """Open a conversation."""
+        return self._send("POST", "/v1/sessions", {"title": title})
+
+    def sessions(self, *, limit: int = 50, cursor: str | None = None) -> Answer:
+        """List conversations, newest first."""
+        return self._send("GET", "/v1/sessions", params=_page(limit, cursor))
+
+    def messages(self, session_id: str, *, limit: int = 50, cursor: str | None = None) -> Answer:
+        """List the messages of a conversation, oldest first."""
+        return self._send("GET", f"{_path('sessions', session_id)}/messages", params=_page(limit, cursor))
+
+    def rename_session(self, session_id: str, title: str) -> Answer:
+        """Change the title of a conversation."""
+        return self._send("PATCH", _path("sessions", session_id), {"title": title})
+
+    def delete_session(self, session_id: str) -> Answer:
+        """Delete a conversation."""
+        return self._send("DELETE", _path("sessions", session_id))
+
+    def status(self) -> Answer:
+        """Tell what the service holds."""
+        return self._send("GET", "/v1/status")
+
+    def verify(self, *, repair: bool = False) -> Answer:
+        """Compare SQL and Milvus."""
+        return self._send("POST", "/v1/index/verify", {"repair": repair})
+
+    def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Answer:
+        raise NotImplementedError
 
 
-class Client:
-    """Calls the service and waits."""
+class Client(_Calls[Json]):
+    """Calls the service and waits; raises ApiError, or httpx2.TransportError when nobody answers."""
 
     def __init__(self, url: str = DEFAULT_URL, *, transport: httpx2.BaseTransport | None = None) -> None:
         self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT_S, transport=transport)
@@ -51,40 +111,12 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def ingest(self, documents: Sequence[Mapping[str, Any]]) -> Json:
-        """Ingest documents."""
-        return self._post("/v1/ingest", {"documents": list(documents)})
-
-    def retrieve(self, query: str, **options: Any) -> Json:
-        """Find passages."""
-        return self._post("/v1/retrieve", {"query": query, **options})
-
-    def chat(self, message: str, **options: Any) -> Json:
-        """Ask a question."""
-        return self._post("/v1/chat", {"message": message, **options})
-
-    def document(self, document_id: str) -> Json:
-        """Return a document."""
-        return _read(self._http.get(_document(document_id)))
-
-    def delete(self, document_id: str) -> Json:
-        """Delete a document."""
-        return _read(self._http.delete(_document(document_id)))
-
-    def status(self) -> Json:
-        """Tell what the service holds."""
-        return _read(self._http.get("/v1/status"))
-
-    def verify(self, *, repair: bool = False) -> Json:
-        """Compare SQL and Milvus."""
-        return self._post("/v1/index/verify", {"repair": repair})
-
-    def _post(self, path: str, body: Json) -> Json:
-        return _read(self._http.post(path, json=body))
+    def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Json:
+        return _read(self._http.request(method, path, json=body, params=params))
 
 
-class AsyncClient:
-    """Calls the service without blocking."""
+class AsyncClient(_Calls[Awaitable[Json]]):
+    """Calls the service without blocking; raises ApiError, or httpx2.TransportError when nobody answers."""
 
     def __init__(self, url: str = DEFAULT_URL, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._http = httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_S, transport=transport)
@@ -99,33 +131,13 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def ingest(self, documents: Sequence[Mapping[str, Any]]) -> Json:
-        """Ingest documents."""
-        return await self._post("/v1/ingest", {"documents": list(documents)})
+    async def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Json:
+        return _read(await self._http.request(method, path, json=body, params=params))
 
-    async def retrieve(self, query: str, **options: Any) -> Json:
-        """Find passages."""
-        return await self._post("/v1/retrieve", {"query": query, **options})
 
-    async def chat(self, message: str, **options: Any) -> Json:
-        """Ask a question."""
-        return await self._post("/v1/chat", {"message": message, **options})
+def _path(kind: str, key: str) -> str:
+    return f"/v1/{kind}/{quote(key, safe='')}"
 
-    async def document(self, document_id: str) -> Json:
-        """Return a document."""
-        return _read(await self._http.get(_document(document_id)))
 
-    async def delete(self, document_id: str) -> Json:
-        """Delete a document."""
-        return _read(await self._http.delete(_document(document_id)))
-
-    async def status(self) -> Json:
-        """Tell what the service holds."""
-        return _read(await self._http.get("/v1/status"))
-
-    async def verify(self, *, repair: bool = False) -> Json:
-        """Compare SQL and Milvus."""
-        return await self._post("/v1/index/verify", {"repair": repair})
-
-    async def _post(self, path: str, body: Json) -> Json:
-        return _read(await self._http.post(path, json=body))
+def _page(limit: int, cursor: str | None) -> Json:
+    return {"limit": limit, **({"cursor": cursor} if cursor else {})}

@@ -22,6 +22,7 @@ ENV_CONFIG_FILE = "RAG_CONFIG"
 _NOT_SETTINGS = ("RAG_CONFIG", "RAG_TEST_")
 
 DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -80,17 +81,17 @@ class RedisSettings(Section):
     """Redis, shared by replicas for rate limits; not needed by one process."""
 
     url: SecretStr | None = None
-    timeout_s: Seconds = 0.2
+    timeout_s: Seconds = 0.05
 
 
 class RateLimitSettings(Section):
-    """Requests allowed per client; in the notation of the limits library."""
+    """Requests allowed per client address; chat per session."""
 
     enabled: bool = False
-    retrieve: str = "20/minute"
-    ingest: str = "10/minute"
-    chat: str = "30/minute"
-    other: str = "1000/hour"
+    retrieve: Rate = "20/minute"
+    ingest: Rate = "10/minute"
+    chat: Rate = "30/minute"
+    overall: Rate = "1000/hour"
 
 
 class EncoderSettings(Section):

@@ -9,6 +9,7 @@
     │   ├── InvalidFilterError, InvalidCursorError, UnknownDomainError, FeatureDisabledError
     │   ├── NotFoundError       404
     │   └── ConflictError       409
+    ├── RateLimitedError        429   a client calls too often
     ├── OverloadedError         503   a queue is full or the deadline is too near: come back later
     │   ├── BulkheadFullError
     │   └── PoolExhaustedError
@@ -26,7 +27,7 @@ Each class carries a stable ``code`` (docs/ERRORS.md) and an HTTP status; ``api/
 them into a response. Foreign exceptions are translated where the library is called.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -131,6 +132,18 @@ class ConflictError(InvalidRequestError):
 
     code = "conflict"
     status = 409
+
+
+class RateLimitedError(RagError):
+    """A client called more often than it may."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, retry_after_s: int, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.headers = headers
 
 
 class OverloadedError(RagError):

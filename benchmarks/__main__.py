@@ -97,8 +97,9 @@ def _crashes(rounds: int) -> str:
         found = kill_again_and_again(Path(folder), rounds)
     return (
         f"## Crashes\n\n`kill -9` at a random moment of an ingestion of 200 documents, {found.rounds} times, "
-        f"each time restarted: SQL and Milvus agreed after each of the {found.verified} starts; all {found.acknowledged} acknowledged documents "
-        f"are there exactly once, {found.visible} are visible in all, every one whole."
+        f"each time restarted: SQL and Milvus agreed after each of the {found.verified} starts; "
+        f"all {found.acknowledged} acknowledged documents are there exactly once, "
+        f"{found.visible} are visible in all, every one whole."
     )
 
 

@@ -69,12 +69,13 @@ def _check(service: RunningService, acknowledged: set[str]) -> int:
 def _visible(service: RunningService) -> dict[str, int]:
     """Return the chunks of each visible document; each is listed once."""
     found: dict[str, int] = {}
-    cursor: str | None = ""
-    with httpx2.Client(base_url=service.url, timeout=60) as http:
-        while cursor is not None:
-            page = http.get("/v1/documents", params={"limit": 100, **({"cursor": cursor} if cursor else {})}).json()
+    cursor: str | None = None
+    with Client(service.url) as client:
+        while page := client.documents(limit=100, cursor=cursor):
             for item in page["documents"]:
                 assert item["id"] not in found, "a document is listed twice"
                 found[item["id"]] = item["chunks"]
             cursor = page.get("next_cursor")
-    return found
+            if cursor is None:
+                return found
+    raise AssertionError("a listing ends with a page that has no cursor")

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from asgi_correlation_id import CorrelationIdMiddleware
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from advanced_rag import __version__
 from advanced_rag.api import ops
 from advanced_rag.api.body import BodyLimits
 from advanced_rag.api.errors import install_error_handlers
+from advanced_rag.api.limits import RateLimits
 from advanced_rag.api.middleware import ObserveRequests
 from advanced_rag.api.schemas import ErrorResponse
 from advanced_rag.api.v1 import chat, documents, index, retrieve
@@ -20,7 +21,7 @@ from advanced_rag.container import Container, open_container
 from advanced_rag.telemetry.logs import logging_to_stderr
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorResponse} for code in (400, 404, 413, 415, 422, 503)}
+_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorResponse} for code in (400, 404, 413, 415, 422, 429, 503)}
 
 
 def create_app(settings: Settings | None = None, container: Container | None = None) -> FastAPI:
@@ -38,8 +39,9 @@ def create_app(settings: Settings | None = None, container: Container | None = N
     )
     app.state.container = container
     app.state.body_limits = BodyLimits(server.max_body_bytes, {"ingest": server.ingest_max_body_bytes})
+    limits = [Depends(RateLimits(settings))] if settings.rate_limit.enabled else []
     for module in (documents, retrieve, chat, index):
-        app.include_router(module.router, responses=_ERRORS)
+        app.include_router(module.router, responses=_ERRORS, dependencies=limits)
     app.include_router(ops.router)
     if server.metrics:
         app.include_router(ops.metrics_router)

@@ -49,6 +49,11 @@ class StrictJsonRoute(APIRoute):
 
 
 class _StrictRequest(Request):
+    @property
+    def parsed_body(self) -> Any:
+        """The body, once it was read."""
+        return getattr(self, "_json", None)
+
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
             _check_media_type(self.headers.get("content-type", ""))

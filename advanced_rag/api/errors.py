@@ -9,7 +9,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from advanced_rag.exceptions import FieldError, InvalidRequestError, OverloadedError, RagError, UnavailableError
+from advanced_rag.exceptions import (
+    FieldError,
+    InvalidRequestError,
+    OverloadedError,
+    RagError,
+    RateLimitedError,
+    UnavailableError,
+)
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 
@@ -40,9 +47,11 @@ def problem(code: str, message: str, *, fields: tuple[FieldError, ...] = (), det
 async def _rag_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RagError)  # noqa: S101 - what it is registered for
     fields = error.fields if isinstance(error, InvalidRequestError) else ()
-    headers = {}
-    if isinstance(error, OverloadedError | UnavailableError):
+    headers: dict[str, str] = {}
+    if isinstance(error, OverloadedError | UnavailableError | RateLimitedError):
         headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, RateLimitedError):
+        headers |= error.headers
     return _respond(request, error.status, problem(error.code, error.message, fields=fields, details=error.details), headers)
 
 

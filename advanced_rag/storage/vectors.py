@@ -31,6 +31,9 @@ Vectors = NDArray[np.float32]
 MAX_TEXT_BYTES = 65_535
 _PAGE = 1000
 _CONSISTENCY = "Session"  # a document can be found as soon as its ingestion was answered
+_CHANNEL = {"grpc.use_local_subchannel_pool": 1, "grpc.enable_http_proxy": 0}
+# Milvus Lite hangs up on a client that asks whether it is alive every ten seconds, as pymilvus does.
+_NO_KEEPALIVE = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _COLLECTION_MISSING, _NOT_LOADED = 100, 101
@@ -68,6 +71,7 @@ class VectorStore:
         self._client = client
         self._settings = settings
         self._is_embedded = is_embedded
+        self._filled: set[str] = set()
 
     @classmethod
     def open(cls, uri: str, settings: MilvusSettings, *, is_embedded: bool) -> "VectorStore":
@@ -76,10 +80,10 @@ class VectorStore:
         Raises StartupError when the server does not answer or the file is in use.
         """
         token = settings.token.get_secret_value() if settings.token else ""
-        options = {"grpc_options": {"grpc.use_local_subchannel_pool": 1, "grpc.enable_http_proxy": 0}}
+        channel = {**_CHANNEL, **(_NO_KEEPALIVE if is_embedded else {})}
         try:
             with _interrupts_ignored():
-                client = MilvusClient(uri, token=token, timeout=settings.write_timeout_s, **options)
+                client = MilvusClient(uri, token=token, timeout=settings.write_timeout_s, grpc_options=channel)
         except (MilvusException, grpc.RpcError, OSError) as error:
             what = "is used by another process, or is not a Milvus Lite file" if is_embedded else "does not answer"
             raise StartupError(f"milvus.uri: {uri} {what}") from error
@@ -123,6 +127,8 @@ class VectorStore:
     ) -> list[list[Candidate]]:
         """Search with unit vectors, or with texts in the sparse collection; candidates of each query, best first."""
         is_sparse = generation.kind == SPARSE
+        if is_sparse and self._is_new(generation):
+            return [[] for _ in queries]
         found = self._call(
             generation.kind,
             "search",
@@ -177,6 +183,20 @@ class VectorStore:
         """Delete a collection."""
         name, timeout = self._name(generation), self._settings.write_timeout_s
         self._call(generation.kind, "drop", lambda: self._client.drop_collection(name, timeout=timeout))
+        self._filled.discard(name)
+
+    def _is_new(self, generation: Generation) -> bool:
+        """Tell whether nothing was ever written: Milvus Lite fails on BM25 without a single text."""
+        name, timeout = self._name(generation), self._settings.timeout_s
+        if name not in self._filled:
+            (answer,) = self._call(
+                generation.kind,
+                "count",
+                lambda: self._client.query(name, filter="", output_fields=["count(*)"], timeout=timeout),
+            )
+            if answer["count(*)"]:
+                self._filled.add(name)
+        return name not in self._filled
 
     def _name(self, generation: Generation) -> str:
         return self._settings.collection_prefix + generation.collection

@@ -3,13 +3,20 @@
 import pytest
 
 from advanced_rag.models.index import SEMANTIC, SPARSE
+from tests.support.live import LiveService
 
 TEXT = "Kingfishers nest in tunnels along the river bank."
 
 
-@pytest.fixture(autouse=True)
-def document(service):
+def test_a_service_without_documents_finds_nothing_and_nothing_is_amiss(service):
+    answer = service.post("/v1/retrieve", query="Where do kingfishers nest?").json()
+    assert (answer["hits"], answer["degraded"]) == ([], [])
+
+
+@pytest.fixture
+def birds(service: LiveService) -> LiveService:
     assert service.post("/v1/ingest", documents=[{"id": "birds", "text": TEXT}]).is_success
+    return service
 
 
 def lose(service, *kinds: str) -> None:
@@ -19,35 +26,35 @@ def lose(service, *kinds: str) -> None:
 
 
 @pytest.mark.parametrize(("lost", "left"), [(SPARSE, SEMANTIC), (SEMANTIC, SPARSE)])
-def test_the_other_leg_answers(service, lost, left):
-    lose(service, lost)
-    answer = service.post("/v1/retrieve", query="Where do kingfishers nest?").json()
+def test_the_other_leg_answers(birds, lost, left):
+    lose(birds, lost)
+    answer = birds.post("/v1/retrieve", query="Where do kingfishers nest?").json()
     assert answer["degraded"] == [{"component": lost, "reason": "vector_store_refused"}]
     assert [(hit["document_id"], list(hit["legs"])) for hit in answer["hits"]] == [("birds", [left])]
 
 
-def test_without_any_leg_it_is_unavailable_and_never_an_empty_answer(service):
-    lose(service, SEMANTIC, SPARSE)
-    answer = service.post("/v1/retrieve", query="Where do kingfishers nest?")
+def test_without_any_leg_it_is_unavailable_and_never_an_empty_answer(birds):
+    lose(birds, SEMANTIC, SPARSE)
+    answer = birds.post("/v1/retrieve", query="Where do kingfishers nest?")
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "vector_store_refused"
     assert int(answer.headers["retry-after"]) > 0
 
 
-def test_a_leg_that_is_asked_for_alone_and_is_lost_is_unavailable(service):
-    lose(service, SPARSE)
-    assert service.post("/v1/retrieve", query="kingfishers", search_mode="sparse").status_code == 503
+def test_a_leg_that_is_asked_for_alone_and_is_lost_is_unavailable(birds):
+    lose(birds, SPARSE)
+    assert birds.post("/v1/retrieve", query="kingfishers", search_mode="sparse").status_code == 503
 
 
-def test_chat_passes_on_what_was_missing(service):
-    lose(service, SPARSE)
-    answer = service.post("/v1/chat", message="Where do kingfishers nest?").json()
+def test_chat_passes_on_what_was_missing(birds):
+    lose(birds, SPARSE)
+    answer = birds.post("/v1/chat", message="Where do kingfishers nest?").json()
     assert answer["answered"] is True
     assert {item["component"] for item in answer["degraded"]} == {SPARSE}
 
 
-def test_a_document_that_cannot_be_indexed_fails_alone_and_is_not_visible(service):
-    lose(service, SPARSE)
-    (result,) = service.post("/v1/ingest", documents=[{"id": "fish", "text": "Pike hunt alone."}]).json()["documents"]
+def test_a_document_that_cannot_be_indexed_fails_alone_and_is_not_visible(birds):
+    lose(birds, SPARSE)
+    (result,) = birds.post("/v1/ingest", documents=[{"id": "fish", "text": "Pike hunt alone."}]).json()["documents"]
     assert (result["status"], result["error"]["code"]) == ("failed", "vector_store_refused")
-    assert service.get("/v1/documents/fish").status_code == 404
+    assert birds.get("/v1/documents/fish").status_code == 404

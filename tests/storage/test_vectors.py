@@ -115,6 +115,15 @@ def test_a_tenant_id_that_is_none_never_reaches_the_store(store):
         found(store, TenantId('x" or tenant_id != "'))
 
 
+def test_an_index_without_a_single_text_finds_nothing(store):
+    empty = Generation("sparse", 7, "english", None)
+    store.ensure(empty)
+    assert store.search(empty, OURS, ["otters", "pebbles"], limit=3) == [[], []]
+    store.upsert(empty, [row(OURS, "first", text="otters juggle pebbles")])
+    assert len(store.search(empty, OURS, ["otters"], limit=3)[0]) == 1
+    store.drop(empty)
+
+
 def test_a_missing_collection_is_refused(store):
     with pytest.raises(VectorStoreRefusedError):
         store.search(Generation("semantic", 99, "x", 8), OURS, [EVERYWHERE], limit=1)

@@ -1,0 +1,105 @@
+"""Rate limits: how often one client may call, counted in Redis where there is one, else in this process."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+from fastapi import Request, Response
+from redis import RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from slowapi import Limiter
+from slowapi.errors import RateLimitExceeded
+from slowapi.util import get_remote_address
+
+from advanced_rag.config import Settings
+from advanced_rag.exceptions import RateLimitedError
+from advanced_rag.telemetry import metrics
+
+Check = Callable[..., None]
+
+_UNKNOWN_WAIT_S = 60
+
+
+class RateLimits:
+    """A dependency of every route under /v1: refuses a request beyond its route's limit or the overall one.
+
+    It is a plain function call for FastAPI, so it runs in a thread: Redis never holds up the event loop. When Redis does
+    not answer, each process counts for itself until it does.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        chosen = settings.rate_limit
+        self._overall = chosen.overall
+        self._limiter = _limiter(settings)
+        self._checks = {
+            "ingest": self._check("ingest", chosen.ingest),
+            "retrieve": self._check("retrieve", chosen.retrieve),
+            "chat": self._check("chat", chosen.chat, _conversation),
+        }
+        self._other = self._check("other", None)
+
+    def __call__(self, request: Request, response: Response) -> None:
+        """Count a request; raises RateLimitedError."""
+        route = request.scope["route"].name
+        try:
+            self._checks.get(route, self._other)(request=request)
+        except RateLimitExceeded:
+            metrics.RATE_LIMITED.labels(route).inc()
+            headers = self._headers(request)
+            wait_s = int(headers.get("X-RateLimit-Reset", _UNKNOWN_WAIT_S))
+            raise RateLimitedError("too many requests", wait_s, headers) from None
+        response.headers.update(self._headers(request))
+
+    def _check(self, scope: str, limit: str | None, key: Callable[[Request], str] = get_remote_address) -> Check:
+        def check(request: Request) -> None:
+            """Do nothing but be limited."""
+
+        check.__name__ = f"check_{scope}"  # slowapi keeps the limits of a function under its name
+        limited: Check = self._limiter.shared_limit(self._overall, scope="overall")(check)
+        if limit is not None:
+            limited = self._limiter.shared_limit(limit, scope=scope, key_func=key)(limited)
+        return limited
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        """Return the limit that is nearest, what is left of it, and the seconds until it is whole again."""
+        limit, key = request.state.view_rate_limit
+        try:
+            reset_at, remaining = self._limiter.limiter.get_window_stats(limit, *key)
+        except RedisError:
+            return {}
+        return {
+            "X-RateLimit-Limit": str(limit.amount),
+            "X-RateLimit-Remaining": str(remaining),
+            "X-RateLimit-Reset": str(max(1, ceil(reset_at - time.time()))),
+        }
+
+
+def _limiter(settings: Settings) -> Limiter:
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # that there are no settings in os.devnull
+        return Limiter(
+            key_func=get_remote_address,
+            strategy="moving-window",
+            in_memory_fallback_enabled=True,
+            swallow_errors=True,
+            config_filename=os.devnull,  # else it reads settings of its own from .env in the working directory
+            **_storage(settings),
+        )
+
+
+def _storage(settings: Settings) -> dict[str, Any]:
+    if settings.redis.url is None:
+        return {"storage_uri": "memory://"}
+    timeout_s = settings.redis.timeout_s
+    options = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
+    return {"storage_uri": settings.redis.url.get_secret_value(), "storage_options": options}
+
+
+def _conversation(request: Request) -> str:
+    """Return the session a chat message belongs to, or the client where it opens a new one."""
+    body = getattr(request, "parsed_body", None)
+    session = body.get("session_id") if isinstance(body, dict) else None
+    return session if isinstance(session, str) else get_remote_address(request)
