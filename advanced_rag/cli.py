@@ -20,7 +20,7 @@ from advanced_rag import __version__
 from advanced_rag.api.app import create_app
 from advanced_rag.client import ApiError, AsyncClient
 from advanced_rag.config import Settings, load_settings
-from advanced_rag.container import LOCK_FILE, is_in_use, open_container
+from advanced_rag.container import LOCK_FILE, is_in_use, keep_what_is_loaded, open_container
 from advanced_rag.exceptions import RagError, StartupError
 from advanced_rag.storage.database import open_engine
 from advanced_rag.storage.migrations import migrate as migrate_schema
@@ -70,6 +70,7 @@ async def _serve(settings: Settings) -> None:
                 proxy_headers=False,
                 timeout_graceful_shutdown=int(server_settings.shutdown_timeout_s),
             )
+            keep_what_is_loaded()
             host, port = listener.getsockname()[:2]
             listener.listen(_BACKLOG)
             _write_address(settings, f"http://{host}:{port}")

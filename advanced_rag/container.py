@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import os
 import time
 import uuid
@@ -204,6 +205,12 @@ def _breaker(name: str) -> CircuitBreaker:
 def _providers(settings: Settings) -> FallbackChain | None:
     providers = [(OpenAiAnswerer(item), _breaker(f"llm_{item.name}").watch) for item in settings.llm.providers]
     return FallbackChain(providers) if providers else None
+
+
+def keep_what_is_loaded() -> None:
+    """Tell the garbage collector that what start-up made stays: walking all of it holds up every request for a while."""
+    gc.collect()
+    gc.freeze()
 
 
 def is_in_use(data_dir: Path) -> bool:

@@ -17,7 +17,7 @@ from advanced_rag.api.middleware import ObserveRequests
 from advanced_rag.api.schemas import ErrorResponse
 from advanced_rag.api.v1 import chat, documents, index, retrieve
 from advanced_rag.config import Settings, load_settings
-from advanced_rag.container import Container, open_container
+from advanced_rag.container import Container, keep_what_is_loaded, open_container
 from advanced_rag.telemetry.logs import logging_to_stderr
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -60,6 +60,7 @@ def _lifespan(settings: Settings, container: Container | None) -> Any:
         with logging_to_stderr(settings.logging):
             async with open_container(settings) as opened:
                 app.state.container = opened
+                keep_what_is_loaded()
                 yield
 
     return lifespan
