@@ -23,6 +23,7 @@ class JobWorker:
         self._ingest = ingest
         self._settings = settings
         self._owner = owner
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -35,14 +36,15 @@ class JobWorker:
             await asyncio.sleep(self._settings.interval_s)
 
     async def run_due(self) -> int:
-        """Run every job that is due now; returns how many were run."""
+        """Run every job that is due now, after those that run already; returns how many were run."""
         count = 0
-        while jobs := await self._database.write(
-            lambda c: JobRepository(c, self._owner).claim(_BATCH, self._settings.lease_s)
-        ):
-            for job in jobs:
-                await self._run(job)
-            count += len(jobs)
+        async with self._turn:
+            while jobs := await self._database.write(
+                lambda c: JobRepository(c, self._owner).claim(_BATCH, self._settings.lease_s)
+            ):
+                for job in jobs:
+                    await self._run(job)
+                count += len(jobs)
         return count
 
     async def release_all(self) -> None:
