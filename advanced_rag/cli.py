@@ -161,8 +161,8 @@ def search(query: str, top_k: int = 5, url: Url = None) -> None:
     async def run(client: AsyncClient) -> None:
         answer = await client.retrieve(query, top_k=top_k)
         for n, hit in enumerate(answer["hits"], start=1):
-            out.print(f"{n}. {hit['score']:.3f}  {hit['title']}  ({hit['document_id']})", markup=False, highlight=False)
-            out.print("   " + " ".join(hit["text"].split())[:240], markup=False, highlight=False)
+            _print(f"{n}. {hit['score']:.3f}  {hit['title']}  ({hit['document_id']})")
+            _print("   " + " ".join(hit["text"].split())[:240])
         _warn(answer)
 
     _with_client(url, run)
@@ -174,10 +174,10 @@ def ask(question: str, url: Url = None) -> None:
 
     async def run(client: AsyncClient) -> None:
         answer = await client.chat(question)
-        out.print(answer["answer"], markup=False, highlight=False)
+        _print(answer["answer"])
         for citation in answer["citations"]:
             place = f"{citation['document_id']}, characters {citation['start']}-{citation['end']}"
-            out.print(f"[{citation['n']}] {citation['title']} ({place})", markup=False, highlight=False)
+            _print(f"[{citation['n']}] {citation['title']} ({place})")
         _warn(answer)
 
     _with_client(url, run)
@@ -219,6 +219,10 @@ def verify(repair: Annotated[bool, typer.Option(help="Mend what differs.")] = Fa
 def version() -> None:
     """Print the version."""
     out.print(__version__)
+
+
+def _print(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _warn(answer: dict[str, Any]) -> None:
