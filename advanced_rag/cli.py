@@ -1,11 +1,13 @@
 """The command line: serve, migrate, and everything the API does, here or at a running service."""
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import httpx2
@@ -75,7 +77,30 @@ async def _serve(settings: Settings) -> None:
             listener.listen(_BACKLOG)
             _write_address(settings, f"http://{host}:{port}")
             _announce(f"serving on http://{host}:{port} (Ctrl-C to stop)")
-            await uvicorn.Server(config).serve(sockets=[listener])
+            await _Server(config, container.health.drain).serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends on SIGTERM or Ctrl-C with status 0, once every request in work is answered; tells ``on_exit`` first."""
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._on_exit()
+        super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
 
 def _write_address(settings: Settings, url: str) -> None:

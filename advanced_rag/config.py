@@ -46,6 +46,15 @@ class ServerSettings(Section):
     metrics: bool = True
 
 
+class AdmissionSettings(Section):
+    """Requests in work at once, by kind; beyond them 503."""
+
+    retrieve: int = Field(40, ge=1)
+    chat: int = Field(40, ge=1)
+    ingest: int = Field(32, ge=1)
+    other: int = Field(100, ge=1)
+
+
 class DatabaseSettings(Section):
     """The SQL database; no URL means SQLite in the data directory."""
 
@@ -213,6 +222,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("data")
     server: ServerSettings = ServerSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     database: DatabaseSettings = DatabaseSettings()
     milvus: MilvusSettings = MilvusSettings()
     redis: RedisSettings = RedisSettings()

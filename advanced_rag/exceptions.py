@@ -16,6 +16,7 @@
     └── UnavailableError        503   something the service needs does not answer
         ├── CircuitOpenError
         ├── DeadlineExceededError
+        ├── DependencyTimeoutError
         ├── DatabaseUnavailableError
         ├── VectorStoreError
         │   └── VectorStoreRefusedError
@@ -173,6 +174,7 @@ class UnavailableError(RagError):
     status = 503
     retry_after_s: ClassVar[int] = 5
     retryable: ClassVar[bool] = True
+    blames_dependency: ClassVar[bool] = True
 
 
 class CircuitOpenError(UnavailableError):
@@ -183,9 +185,17 @@ class CircuitOpenError(UnavailableError):
 
 
 class DeadlineExceededError(UnavailableError):
-    """The time given to the request or the stage is used up."""
+    """The time the caller gave the request is used up; that says nothing about who was being waited for."""
 
     code = "deadline_exceeded"
+    retryable = False
+    blames_dependency = False
+
+
+class DependencyTimeoutError(UnavailableError):
+    """A dependency did not answer within its own time limit."""
+
+    code = "dependency_timeout"
     retryable = False
 
 

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 
 from advanced_rag import __version__
 from advanced_rag.api import ops
+from advanced_rag.api.admission import Admission
 from advanced_rag.api.body import BodyLimits
 from advanced_rag.api.errors import install_error_handlers
 from advanced_rag.api.limits import RateLimits
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None, container: Container | None = N
     if server.metrics:
         app.include_router(ops.metrics_router)
     install_error_handlers(app)
+    app.add_middleware(Admission, settings=settings.admission)
     app.add_middleware(ObserveRequests)
     app.add_middleware(CorrelationIdMiddleware, validator=lambda value: _REQUEST_ID.match(value) is not None)
     return app

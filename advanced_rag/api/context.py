@@ -4,11 +4,16 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from asgi_correlation_id import correlation_id
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from advanced_rag.container import Container
 from advanced_rag.models.documents import DEFAULT_TENANT, TenantId
 from advanced_rag.resilience.deadline import Deadline
+
+TimeoutHeader = Annotated[
+    float | None,
+    Header(alias="X-Request-Timeout", gt=0, allow_inf_nan=False, description="seconds the caller waits at most"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +26,11 @@ class RequestContext:
     request_id: str | None
 
 
-async def request_context(request: Request) -> RequestContext:
+async def request_context(request: Request, timeout_s: TimeoutHeader = None) -> RequestContext:
     """Make the context of a request; until there are identities, everybody is the default tenant."""
     services: Container = request.app.state.container
-    deadline = Deadline.after(services.settings.server.request_timeout_s)
+    longest_s = services.settings.server.request_timeout_s
+    deadline = Deadline.after(min(timeout_s or longest_s, longest_s))
     return RequestContext(services, DEFAULT_TENANT, deadline, correlation_id.get())
 
 

@@ -44,6 +44,13 @@ def problem(code: str, message: str, *, fields: tuple[FieldError, ...] = (), det
     return {"error": error}
 
 
+def overloaded() -> JSONResponse:
+    """Return the answer to a request there is no room for."""
+    error = OverloadedError("the service has as much to do as it can; come back in a moment")
+    headers = {"Retry-After": str(error.retry_after_s)}
+    return JSONResponse(problem(error.code, error.message), status_code=error.status, headers=headers)
+
+
 async def _rag_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RagError)  # noqa: S101 - what it is registered for
     fields = error.fields if isinstance(error, InvalidRequestError) else ()

@@ -22,10 +22,11 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
     """Tell whether every dependency answers."""
     container: Container = request.app.state.container
     components = await container.health.components()
-    is_ready = all(component.ok for component in components)
+    is_draining = container.health.is_draining
+    is_ready = not is_draining and all(component.ok for component in components)
     response.status_code = 200 if is_ready else 503
     return {
-        "status": "ready" if is_ready else "not_ready",
+        "status": "ready" if is_ready else "draining" if is_draining else "not_ready",
         "components": {c.name: {"ok": c.ok, "latency_ms": c.latency_ms, "reason": c.reason} for c in components},
     }
 

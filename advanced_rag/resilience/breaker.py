@@ -68,13 +68,16 @@ class CircuitBreaker:
     def watch(self) -> Iterator[None]:
         """Run a call under the breaker; raises CircuitOpenError instead when it is open.
 
-        UnavailableError counts as a failure, any other way out is no fault of the dependency.
+        An UnavailableError that blames the dependency is a failure; any other way out is no fault of it.
         """
         probe = self._admit()
         try:
             yield
-        except UnavailableError:
-            self._record(ok=False, probe=probe)
+        except UnavailableError as error:
+            if error.blames_dependency:
+                self._record(ok=False, probe=probe)
+            else:
+                self._release(probe=probe)
             raise
         except BaseException:
             self._release(probe=probe)

@@ -1,10 +1,13 @@
 """The time a request has, handed from stage to stage."""
 
+import asyncio
+import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from advanced_rag.exceptions import DeadlineExceededError
+from advanced_rag.exceptions import DeadlineExceededError, DependencyTimeoutError
 
 Clock = Callable[[], float]
 
@@ -27,3 +30,18 @@ class Deadline:
         if left <= 0:
             raise DeadlineExceededError("the request used up its time")
         return left
+
+    @asynccontextmanager
+    async def limit(self, what: str, at_most_s: float = math.inf) -> AsyncIterator[None]:
+        """Bound a block by what is left and by ``at_most_s``.
+
+        Raises DeadlineExceededError when nothing is left, DependencyTimeoutError when ``what`` took longer than it may.
+        """
+        left = self.remaining()
+        try:
+            async with asyncio.timeout(min(left, at_most_s)):
+                yield
+        except TimeoutError:
+            if left <= at_most_s:
+                raise DeadlineExceededError("the request used up its time") from None
+            raise DependencyTimeoutError(f"{what} did not answer in time") from None

@@ -1,12 +1,11 @@
 """The one way to call what may fail: deadline, bulkhead, circuit breaker, timeout, retry, from the outside in."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from advanced_rag.exceptions import DeadlineExceededError, UnavailableError
+from advanced_rag.exceptions import UnavailableError
 from advanced_rag.resilience.breaker import CircuitBreaker
 from advanced_rag.resilience.bulkhead import Bulkhead
 from advanced_rag.resilience.deadline import Deadline
@@ -38,19 +37,14 @@ class Guard:
 
         Raises what it raised last, or BulkheadFullError, CircuitOpenError, DeadlineExceededError.
         """
-        async with self._bulkhead.permit(deadline.remaining()):
-            with self._breaker.watch():
-                return await self._in_time(operation, min(self._timeout_s, deadline.remaining()))
 
-    async def _in_time(self, operation: Callable[[], Awaitable[T]], limit_s: float) -> T:
         async def attempt() -> T:
             return await operation()
 
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self._retrying.copy()(attempt)
-        except TimeoutError:
-            raise DeadlineExceededError(f"{self.name} did not answer in time") from None
+        async with self._bulkhead.permit(deadline.remaining()):
+            with self._breaker.watch():
+                async with deadline.limit(self.name, self._timeout_s):
+                    return await self._retrying.copy()(attempt)
 
 
 def _is_retryable(error: BaseException) -> bool:

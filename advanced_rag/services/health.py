@@ -1,6 +1,7 @@
 """Is the service fit to answer, and what is it made of?"""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from advanced_rag.services.index import Index
 from advanced_rag.storage.database import Database, ping
 from advanced_rag.storage.jobs import JobRepository
 
-_LIMIT_S = 2.0
+_LIMIT_S, _FRESH_S = 2.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,29 @@ class IndexStatus:
 
 
 class HealthService:
-    """Asks each dependency, for two seconds at most."""
+    """Asks each dependency, for two seconds at most, and remembers the answers for one."""
 
     def __init__(self, database: Database, index: Index) -> None:
         self._database = database
         self._index = index
+        self._turn = asyncio.Lock()
+        self._checked_at = -math.inf
+        self._components: list[ComponentHealth] = []
+        self.is_draining = False
+
+    def drain(self) -> None:
+        """Say from now on that the service is not ready: it is about to stop."""
+        self.is_draining = True
 
     async def components(self) -> list[ComponentHealth]:
         """Return the health of the database, the vector store and the encoder."""
+        async with self._turn:  # whoever comes while they are asked gets the same answer
+            if time.monotonic() - self._checked_at > _FRESH_S:
+                self._components = await self._ask()
+                self._checked_at = time.monotonic()
+            return self._components
+
+    async def _ask(self) -> list[ComponentHealth]:
         return list(
             await asyncio.gather(
                 _check("database", self._database.read(ping)),

@@ -121,9 +121,10 @@ class RetrieveService:
                 found = await self._search(tenant, query, deadline, course)
             fused = self._fuse(query, found)
             with course.stage("hydrate"):
-                ranked = await self._hydrate(tenant, query, fused)
+                async with deadline.limit("the database"):
+                    ranked = await self._hydrate(tenant, query, fused)
             ranked = await self._rerank(query, ranked, deadline, course)
-            ranked = await self._diversify(tenant, query, ranked, course)
+            ranked = await self._diversify(tenant, query, ranked, deadline, course)
         hits = [_hit(item, query) for item in ranked[: query.top_k]]
         return RetrieveResult(hits, course.degraded, course.timings_ms)
 
@@ -189,7 +190,8 @@ class RetrieveService:
         vector: Any = query.query
         if leg.embedder is not None:
             with course.stage(f"encode_{name}"):
-                vector = await leg.embedder.query(query.query, tenant)
+                async with deadline.limit("the encoder"):
+                    vector = await leg.embedder.query(query.query, tenant)
         key = (leg.generation, tenant, limit, query.filters)
 
         def search() -> Awaitable[list[Candidate]]:
@@ -262,18 +264,19 @@ class RetrieveService:
         return self._features.mmr if query.mmr is None else query.mmr
 
     async def _diversify(
-        self, tenant: TenantId, query: RetrieveQuery, ranked: list[Ranked], course: _Course
+        self, tenant: TenantId, query: RetrieveQuery, ranked: list[Ranked], deadline: Deadline, course: _Course
     ) -> list[Ranked]:
         if not self._mmr_wanted(query) or len(ranked) < 2:
             return ranked
         try:
             with course.stage("mmr"):
-                vectors = await asyncio.to_thread(
-                    self._index.store.vectors,
-                    self._index.generations[SEMANTIC],
-                    tenant,
-                    [item.found.chunk.chunk_id for item in ranked],
-                )
+                async with deadline.limit("the vector store"):
+                    vectors = await asyncio.to_thread(
+                        self._index.store.vectors,
+                        self._index.generations[SEMANTIC],
+                        tenant,
+                        [item.found.chunk.chunk_id for item in ranked],
+                    )
         except UnavailableError as error:
             course.degrade("mmr", error)
             return ranked

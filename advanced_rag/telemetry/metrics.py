@@ -33,4 +33,5 @@ DOCUMENTS_INGESTED = Counter("rag_documents_ingested_total", "Documents handed i
 JOBS = Counter("rag_jobs_total", "Background jobs finished.", ["kind", "outcome"])
 DROPPED_HITS = Counter("rag_hydration_dropped_total", "Candidates that SQL did not confirm.")
 CHAT_ANSWERED = Counter("rag_chat_answered_total", "Chat answers.", ["answered"])
+SHED = Counter("rag_shed_total", "Requests turned away because too many were in work.", ["kind"])
 RATE_LIMITED = Counter("rag_rate_limited_total", "Requests refused by a rate limit.", ["endpoint"])

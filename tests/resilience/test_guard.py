@@ -6,6 +6,7 @@ from advanced_rag.exceptions import (
     BulkheadFullError,
     CircuitOpenError,
     DeadlineExceededError,
+    DependencyTimeoutError,
     VectorStoreError,
     VectorStoreRefusedError,
 )
@@ -55,10 +56,19 @@ def test_a_refusal_is_not_tried_again():
     assert flaky.calls == 1
 
 
-@pytest.mark.parametrize(("timeout_s", "left_s"), [(0.01, 5), (5, 0.01)])
-def test_what_hangs_is_given_up_at_the_timeout_or_the_deadline(timeout_s, left_s):
+def test_what_hangs_is_given_up_at_its_timeout_and_blamed():
+    guarded = guard(timeout_s=0.01, min_calls=1)
+    with pytest.raises(DependencyTimeoutError):
+        asyncio.run(guarded.call(asyncio.Event().wait, Deadline.after(5)))
+    with pytest.raises(CircuitOpenError):
+        asyncio.run(guarded.call(Flaky(), Deadline.after(5)))
+
+
+def test_a_caller_in_a_hurry_gives_up_at_its_deadline_and_blames_nobody():
+    guarded = guard(min_calls=1)
     with pytest.raises(DeadlineExceededError):
-        asyncio.run(guard(timeout_s=timeout_s).call(asyncio.Event().wait, Deadline.after(left_s)))
+        asyncio.run(guarded.call(asyncio.Event().wait, Deadline.after(0.01)))
+    assert asyncio.run(guarded.call(Flaky(), Deadline.after(5))) == "done"
 
 
 def test_calls_beyond_the_permits_are_turned_away_and_the_permit_comes_back():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import orjson
 from pydantic import SecretStr
 
 from advanced_rag.api.app import create_app
@@ -30,8 +31,8 @@ class LiveService:
 
     def __enter__(self) -> "LiveService":
         self.container = self._runner.run(self._opening.__aenter__())
-        app = create_app(self._settings, self.container)
-        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        self._app = create_app(self._settings, self.container)
+        transport = httpx2.ASGITransport(app=self._app, raise_app_exceptions=False)
         self._http = httpx2.AsyncClient(transport=transport, base_url="http://service")
         return self
 
@@ -59,6 +60,34 @@ class LiveService:
     async def gather(self, calls: list[tuple[str, str, Any]]) -> list[httpx2.Response]:
         """Send several requests at once, from the loop of the service."""
         return await asyncio.gather(*(self._http.request(method, path, json=body) for method, path, body in calls))
+
+    async def call_and_hang_up(self, path: str, body: Any, *, after: asyncio.Event) -> None:
+        """Post a body over ASGI itself, and disconnect once ``after`` is set."""
+        messages = [{"type": "http.request", "body": orjson.dumps(body), "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await after.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(_message: Any) -> None:
+            return
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/json")],
+            "client": ("127.0.0.1", 1),
+            "server": ("service", 80),
+        }
+        await self._app(scope, receive, send)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the loop of the service."""

@@ -8,9 +8,9 @@ import orjson
 from fastapi import APIRouter, Path, Query, Response, status
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from advanced_rag.api.body import StrictJsonRoute
 from advanced_rag.api.context import Context, RequestContext
 from advanced_rag.api.errors import problem
+from advanced_rag.api.hangup import CancellingRoute
 from advanced_rag.api.schemas import (
     ChatRequest,
     ChatResponse,
@@ -29,7 +29,7 @@ from advanced_rag.models.chat import Citation
 from advanced_rag.models.filters import parse_filter
 from advanced_rag.services.chat import ChatEvent, ChatQuestion, Retrieved, Token
 
-router = APIRouter(route_class=StrictJsonRoute, tags=["chat"])
+router = APIRouter(route_class=CancellingRoute, tags=["chat"])
 
 SessionIdPath = Annotated[str, Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=200)]

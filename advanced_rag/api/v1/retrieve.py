@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter
 
-from advanced_rag.api.body import StrictJsonRoute
 from advanced_rag.api.context import Context
+from advanced_rag.api.hangup import CancellingRoute
 from advanced_rag.api.schemas import RetrieveRequest, RetrieveResponse
 from advanced_rag.models.filters import parse_filter
 from advanced_rag.models.retrieval import RetrieveQuery
 
-router = APIRouter(route_class=StrictJsonRoute, tags=["retrieve"])
+router = APIRouter(route_class=CancellingRoute, tags=["retrieve"])
 
 
 @router.post("/v1/retrieve", response_model_exclude_none=True)
