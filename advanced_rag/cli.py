@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from advanced_rag import __version__
 from advanced_rag.api.app import create_app
 from advanced_rag.client import ApiError, AsyncClient
 from advanced_rag.config import Settings, load_settings
-from advanced_rag.container import LOCK_FILE, is_in_use, keep_what_is_loaded, open_container
+from advanced_rag.container import LOCK_FILE, Container, is_in_use, keep_what_is_loaded, open_container
 from advanced_rag.exceptions import RagError, StartupError
 from advanced_rag.storage.database import open_engine
 from advanced_rag.storage.migrations import migrate as migrate_schema
@@ -63,7 +63,7 @@ def serve() -> None:
 async def _serve(settings: Settings) -> None:
     server_settings = settings.server
     with _listen(server_settings.host, server_settings.port) as listener, logging_to_stderr(settings.logging):
-        async with open_container(settings, _announce) as container:
+        async with _opened(settings) as container:
             config = uvicorn.Config(
                 create_app(settings, container),
                 log_config=None,
@@ -78,6 +78,20 @@ async def _serve(settings: Settings) -> None:
             _write_address(settings, f"http://{host}:{port}")
             _announce(f"serving on http://{host}:{port} (Ctrl-C to stop)")
             await _Server(config, container.health.drain).serve(sockets=[listener])
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Container]:
+    """Open the container, telling on the terminal what takes long."""
+    async with AsyncExitStack() as stack:
+        with err.status("starting") as progress:
+
+            def announce(message: str) -> None:
+                _announce(message)
+                progress.update(message)
+
+            container = await stack.enter_async_context(open_container(settings, announce))
+        yield container
 
 
 class _Server(uvicorn.Server):
@@ -274,7 +288,7 @@ async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
         return
     quiet = settings.logging.model_copy(update={"level": "error", "format": "console"})
     with logging_to_stderr(quiet):
-        async with open_container(settings, _announce) as container:
+        async with _opened(settings) as container:
             transport = httpx2.ASGITransport(app=create_app(settings, container))
             async with AsyncClient("http://local", transport=transport) as client:
                 yield client
