@@ -1,8 +1,11 @@
 """The event loop stays free while the service works: nothing blocks it."""
 
 import asyncio
+import gc
 import statistics
 import time
+
+from advanced_rag.container import keep_what_is_loaded
 
 SENTENCE = "The committee on river maintenance met again and decided nothing about the eels. "
 STEP_S = 0.005
@@ -21,7 +24,7 @@ async def lags(stop: asyncio.Event) -> list[float]:
 def test_it_wakes_up_in_time_while_documents_are_encoded_and_questions_answered(service):
     documents = [{"id": str(n), "text": f"Minutes {n}. " + SENTENCE * 60} for n in range(40)]
     calls = [("POST", "/v1/ingest", {"documents": documents})]
-    calls += [("POST", "/v1/retrieve", {"query": f"What was decided in meeting {n}?"}) for n in range(100)]
+    calls += [("POST", "/v1/retrieve", {"query": f"What was decided in meeting {n}?"}) for n in range(30)]
 
     async def run() -> tuple[list[float], float]:
         stop = asyncio.Event()
@@ -33,7 +36,11 @@ def test_it_wakes_up_in_time_while_documents_are_encoded_and_questions_answered(
         assert {answer.status_code for answer in answers} == {200}
         return await measuring, elapsed
 
-    late, elapsed = service.run(run())
+    keep_what_is_loaded()  # as at start-up: this process holds more than a service does
+    try:
+        late, elapsed = service.run(run())
+    finally:
+        gc.unfreeze()
     # Shares of the run itself, so that a slow machine changes nothing: a loop that waited for the encoder would be
     # stuck for whole batches, and would wake up a few times at all.
     assert len(late) > 20

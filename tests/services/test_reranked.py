@@ -11,9 +11,8 @@ from advanced_rag.config import FeatureSettings, RetrievalSettings
 from tests.support.live import LiveService
 from tests.support.models import save_tiny_bert
 
-DOCUMENTS = [
-    {"id": str(n), "text": text} for n, text in enumerate(["the pump", "an invoice", "reset the controller", "broken"])
-]
+TEXTS = ["the pump", "an invoice", "reset the controller", "broken"]
+DOCUMENTS = [{"id": str(n), "title": "the", "text": text} for n, text in enumerate(TEXTS)]
 
 
 @pytest.fixture(scope="module")
