@@ -73,12 +73,11 @@ class FallbackChain:
         for provider, watch in self._providers:
             begun = False
             try:
-                with watch():
-                    async for part in provider.stream(question):
-                        if not begun:
-                            spoke(provider.name)
-                        begun = True
-                        yield part
+                async for part in _watched(watch, provider.stream(question)):
+                    if not begun:
+                        spoke(provider.name)
+                    begun = True
+                    yield part
             except UnavailableError as error:
                 if begun:
                     raise
@@ -91,6 +90,12 @@ class FallbackChain:
         """Close every provider."""
         for provider, _ in self._providers:
             await provider.close()
+
+
+async def _watched(watch: Watch, parts: AsyncIterator[str]) -> AsyncIterator[str]:
+    with watch():
+        async for part in parts:
+            yield part
 
 
 def _messages(question: Question, fence: str) -> list[dict[str, str]]:

@@ -31,6 +31,7 @@ class JobWorker:
             try:
                 await self._database.write(lambda c: JobRepository(c, self._owner).renew(self._settings.lease_s))
                 await self.run_due()
+                await self._count()
             except RagError as error:
                 _log.warning("jobs_postponed", code=error.code)
             await asyncio.sleep(self._settings.interval_s)
@@ -46,6 +47,11 @@ class JobWorker:
                     await self._run(job)
                 count += len(jobs)
         return count
+
+    async def _count(self) -> None:
+        counts = await self._database.read(lambda c: JobRepository(c, self._owner).counts())
+        for state in ("queued", "running", "dead"):
+            metrics.JOBS_WAITING.labels(state).set(counts.get(state, 0))
 
     async def release_all(self) -> None:
         """Take over the jobs of a process that is known to be gone."""

@@ -48,6 +48,7 @@ class Database:
         self.engine = open_engine(url, settings)
         self._wait_s = settings.pool_wait_s
         permits = settings.pool_size + settings.pool_max_overflow
+        metrics.DB_POOL_SIZE.set(permits)
         self._permits = asyncio.Semaphore(permits)
         self._threads = CapacityLimiter(permits)
         self._writers = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
@@ -72,6 +73,7 @@ class Database:
             async with asyncio.timeout(self._wait_s):
                 await self._permits.acquire()
         except TimeoutError:
+            metrics.DB_POOL_EXHAUSTED.inc()
             raise PoolExhaustedError("no database connection came free in time") from None
         with metrics.DB_POOL_IN_USE.track_inprogress():
             try:

@@ -28,9 +28,12 @@ BREAKER_STATE = Gauge("rag_circuit_breaker_state", "0 closed, 1 half open, 2 ope
 BULKHEAD_IN_USE = Gauge("rag_bulkhead_in_use", "Permits taken.", ["bulkhead"])
 BULKHEAD_REJECTED = Counter("rag_bulkhead_rejected_total", "Calls that found no permit in time.", ["bulkhead"])
 
+DB_POOL_SIZE = Gauge("rag_db_pool_size", "Database connections there may be.")
 DB_POOL_IN_USE = Gauge("rag_db_pool_in_use", "Database connections in use.")
+DB_POOL_EXHAUSTED = Counter("rag_db_pool_exhausted_total", "Times no database connection came free in time.")
 DOCUMENTS_INGESTED = Counter("rag_documents_ingested_total", "Documents handed in, by what became of them.", ["status"])
 JOBS = Counter("rag_jobs_total", "Background jobs finished.", ["kind", "outcome"])
+JOBS_WAITING = Gauge("rag_jobs_waiting", "Background jobs in the table.", ["state"])
 DROPPED_HITS = Counter("rag_hydration_dropped_total", "Candidates that SQL did not confirm.")
 CHAT_ANSWERED = Counter("rag_chat_answered_total", "Chat answers.", ["answered"])
 SHED = Counter("rag_shed_total", "Requests turned away because too many were in work.", ["kind"])
