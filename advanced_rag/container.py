@@ -24,7 +24,7 @@ from advanced_rag.models.documents import DEFAULT_TENANT
 from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
 from advanced_rag.models.retrieval import LegName
 from advanced_rag.ranking.rerank import load_reranker
-from advanced_rag.resilience.breaker import CircuitBreaker
+from advanced_rag.resilience.breaker import BreakerPolicy, CircuitBreaker
 from advanced_rag.resilience.bulkhead import Bulkhead
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.chat import ChatService
@@ -48,6 +48,7 @@ Announce = Callable[[str], None]
 LOCK_FILE = "service.lock"
 _ENCODER_QUEUE = 4096
 _SEARCHES_WAITING = 256
+_SLOW_SHARE = 0.8  # of its time limit: a call that takes so long is counted as slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +194,14 @@ def _leg_guards(settings: Settings) -> dict[LegName, Guard]:
 
 def _guard(name: str, *, permits: int, wait_s: float, timeout_s: float, attempts: int = 1) -> Guard:
     bulkhead = Bulkhead(name, permits=permits, wait_s=wait_s)
-    return Guard(name, bulkhead=bulkhead, breaker=_breaker(name), timeout_s=timeout_s, attempts=attempts)
+    policy = BreakerPolicy(slow_s=_SLOW_SHARE * timeout_s)
+    return Guard(name, bulkhead=bulkhead, breaker=_breaker(name, policy), timeout_s=timeout_s, attempts=attempts)
 
 
-def _breaker(name: str) -> CircuitBreaker:
+def _breaker(name: str, policy: BreakerPolicy | None = None) -> CircuitBreaker:
     gauge = metrics.BREAKER_STATE.labels(name)
     gauge.set(0)
-    return CircuitBreaker(name, on_change=gauge.set)
+    return CircuitBreaker(name, policy, on_change=gauge.set)
 
 
 def _providers(settings: Settings) -> FallbackChain | None:

@@ -7,6 +7,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from advanced_rag.exceptions import UnavailableError
 from advanced_rag.resilience.breaker import CircuitBreaker
+from advanced_rag.resilience.budget import RetryBudget
 from advanced_rag.resilience.bulkhead import Bulkhead
 from advanced_rag.resilience.deadline import Deadline
 
@@ -25,10 +26,11 @@ class Guard:
         self._bulkhead = bulkhead
         self._breaker = breaker
         self._timeout_s = timeout_s
+        self._budget = RetryBudget()
         self._retrying = AsyncRetrying(
             stop=stop_after_attempt(attempts),
             wait=wait_random_exponential(_FIRST_WAIT_S, _LONGEST_WAIT_S),
-            retry=retry_if_exception(_is_retryable),
+            retry=retry_if_exception(self._may_retry),
             reraise=True,
         )
 
@@ -41,11 +43,11 @@ class Guard:
         async def attempt() -> T:
             return await operation()
 
+        self._budget.earn()
         async with self._bulkhead.permit(deadline.remaining()):
             with self._breaker.watch():
                 async with deadline.limit(self.name, self._timeout_s):
                     return await self._retrying.copy()(attempt)
 
-
-def _is_retryable(error: BaseException) -> bool:
-    return isinstance(error, UnavailableError) and error.retryable
+    def _may_retry(self, error: BaseException) -> bool:
+        return isinstance(error, UnavailableError) and error.retryable and self._budget.spend()

@@ -1,6 +1,8 @@
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advanced_rag.exceptions import CircuitOpenError, InvalidRequestError, VectorStoreError
 from advanced_rag.resilience.breaker import BreakerPolicy, BreakerState, CircuitBreaker
@@ -76,6 +78,72 @@ def test_half_open_lets_only_its_probes_through(breaker, clock):
     clock.now = 5
     with breaker.watch(), breaker.watch(), pytest.raises(CircuitOpenError):
         call(breaker)
+
+
+def test_it_opens_when_nearly_all_calls_are_slow(clock):
+    breaker = CircuitBreaker("test", BreakerPolicy(min_calls=5, slow_s=2, slow_rate=0.8), clock=clock)
+    for seconds in (2, 2, 0, 2, 2):
+        with breaker.watch():
+            clock.now += seconds
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_a_probe_that_ends_in_a_later_trial_changes_nothing(breaker, clock):
+    fail(breaker, 4)
+    clock.now = 5
+    with breaker.watch():
+        fail(breaker)
+        clock.now = 10
+        assert breaker.state is BreakerState.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
+    with breaker.watch(), breaker.watch(), pytest.raises(CircuitOpenError):
+        call(breaker)
+
+
+class Model:
+    """What a breaker should do, in the plainest words: it looks at every call ever made, each time."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[float, bool]] = []
+        self.state = BreakerState.CLOSED
+        self.since = 0.0
+        self.passed = 0
+
+    def call(self, now: float, *, ok: bool) -> bool:
+        """Make a call; return whether it was let through."""
+        if self.state is BreakerState.OPEN and now - self.since >= POLICY.open_s:
+            self.state, self.passed = BreakerState.HALF_OPEN, 0
+        if self.state is BreakerState.OPEN:
+            return False
+        if self.state is BreakerState.HALF_OPEN:
+            self.passed += ok
+            if not ok:
+                self.state, self.since = BreakerState.OPEN, now
+            elif self.passed >= POLICY.probes:
+                self.state, self.calls = BreakerState.CLOSED, []
+            return True
+        self.calls.append((now, ok))
+        recent = [good for at, good in self.calls if at >= now - POLICY.window_s]
+        if len(recent) >= POLICY.min_calls and recent.count(False) >= POLICY.failure_rate * len(recent):
+            self.state, self.since = BreakerState.OPEN, now
+        return True
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 0.5, 1, 3, 6]), st.booleans()), max_size=60))
+def test_it_does_what_the_plain_model_does(steps):
+    clock, model = Clock(), Model()
+    breaker = CircuitBreaker("test", POLICY, clock=clock)
+    for seconds, ok in steps:
+        clock.now += seconds
+        let_through = True
+        try:
+            call(breaker, None if ok else VectorStoreError("down"))
+        except VectorStoreError:
+            pass
+        except CircuitOpenError:
+            let_through = False
+        assert let_through == model.call(clock.now, ok=ok)
+    assert breaker.state in {BreakerState.HALF_OPEN, model.state}
 
 
 def test_what_the_caller_did_wrong_is_no_failure(breaker):

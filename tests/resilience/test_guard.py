@@ -95,3 +95,20 @@ def test_an_open_breaker_calls_nothing():
         return flaky.calls
 
     assert asyncio.run(run()) == 1
+
+
+def test_an_outage_is_not_multiplied_by_retries():
+    async def run() -> int:
+        guarded, calls = guard(min_calls=10_000), 0
+
+        async def down() -> None:
+            nonlocal calls
+            calls += 1
+            raise VectorStoreError("down")
+
+        for _ in range(100):
+            with pytest.raises(VectorStoreError):
+                await guarded.call(down, Deadline.after(5))
+        return calls
+
+    assert asyncio.run(run()) <= 100 + 10 + 100 * 0.1 + 1
