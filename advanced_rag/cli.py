@@ -69,7 +69,8 @@ async def _serve(settings: Settings) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(server_settings.trusted_proxies),
+                forwarded_allow_ips=server_settings.trusted_proxies,
                 timeout_graceful_shutdown=int(server_settings.shutdown_timeout_s),
             )
             keep_what_is_loaded()

@@ -38,6 +38,7 @@ class ServerSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     allow_open_network: bool = False
+    trusted_proxies: list[str] = []
     max_body_bytes: int = Field(1_048_576, ge=1024)
     ingest_max_body_bytes: int = Field(67_108_864, ge=1024)
     request_timeout_s: Seconds = 30.0

@@ -14,7 +14,7 @@ from advanced_rag.api.admission import Admission
 from advanced_rag.api.body import BodyLimits
 from advanced_rag.api.errors import install_error_handlers
 from advanced_rag.api.limits import RateLimits
-from advanced_rag.api.middleware import ObserveRequests
+from advanced_rag.api.middleware import ObserveRequests, SecurityHeaders
 from advanced_rag.api.schemas import ErrorResponse
 from advanced_rag.api.v1 import chat, documents, index, retrieve
 from advanced_rag.config import Settings, load_settings
@@ -49,6 +49,7 @@ def create_app(settings: Settings | None = None, container: Container | None = N
     install_error_handlers(app)
     app.add_middleware(Admission, settings=settings.admission)
     app.add_middleware(ObserveRequests)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(CorrelationIdMiddleware, validator=lambda value: _REQUEST_ID.match(value) is not None)
     return app
 
