@@ -8,7 +8,7 @@ PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 TORCH := $(shell grep -E '^torch==' requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench lint clean
+.PHONY: help install run test bench load lint clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -43,6 +43,9 @@ test: $(VENV)/.installed-dev ## Run the tests
 bench: $(VENV)/.installed-dev ## Measure on evaluation sets in BEIR layout: make bench DATA=FOLDER (half an hour)
 	@test -n "$(DATA)" || { echo "make bench DATA=FOLDER, a folder with scifact/ and cranfield/ in it"; exit 1; }
 	@$(VENV)/bin/python -m benchmarks "$(DATA)"
+
+load: $(VENV)/.installed-dev ## Send a crowd of users, then a spike, to a service started for it (two minutes)
+	@$(VENV)/bin/python -m tests.load
 
 lint: $(VENV)/.installed-dev ## Check style and types
 	@$(VENV)/bin/ruff check .

@@ -83,7 +83,7 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         workers = EncoderWorkers(threads=streams(settings.encoder), max_waiting=_ENCODER_QUEUE)
         stack.callback(workers.close)
         index = await _open_index(settings, database, store, workers, announce)
-        container, jobs = _services(settings, database, index, stack)
+        container, jobs = _services(settings, database, index, workers, stack)
         if settings.milvus_is_embedded:
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
         if settings.examples.ingest:
@@ -143,17 +143,21 @@ async def _live_generations(database: Database, wanted: list[Generation]) -> dic
     return {generation.kind: live[generation.kind] for generation in wanted}
 
 
-def _services(settings: Settings, database: Database, index: Index, stack: AsyncExitStack) -> tuple[Container, JobWorker]:
+def _services(
+    settings: Settings, database: Database, index: Index, workers: EncoderWorkers, stack: AsyncExitStack
+) -> tuple[Container, JobWorker]:
     owner = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     ingest = IngestService(database, index, settings.chunking, owner=owner, lease_s=settings.jobs.lease_s)
     jobs = JobWorker(database, ingest, settings.jobs, owner=owner)
+    guards = _leg_guards(settings)
+    rerank_guard = _guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s)
     retrieve = RetrieveService(
         index=index,
-        guards=_leg_guards(settings),
+        guards=guards,
         searches=search_batcher(index, max_waiting=_SEARCHES_WAITING),
         hydrations=hydration_batcher(database, max_waiting=_SEARCHES_WAITING),
         reranker=load_reranker(settings.retrieval.rerank_model) if settings.retrieval.rerank_model else None,
-        rerank_guard=_guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s),
+        rerank_guard=rerank_guard,
         settings=settings.retrieval,
         features=settings.features,
     )
@@ -174,7 +178,7 @@ def _services(settings: Settings, database: Database, index: Index, stack: Async
         retrieve=retrieve,
         chat=ChatService(database, retrieve, extractive, chain, settings.chat),
         verify=VerifyService(database, index, jobs),
-        health=HealthService(database, index),
+        health=HealthService(database, index, [*guards.values(), rerank_guard], workers),
     )
     return container, jobs
 

@@ -1,10 +1,12 @@
 """For those who run the service: health and metrics."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from advanced_rag import __version__
 from advanced_rag.container import Container
 
 router = APIRouter(tags=["operations"])
@@ -21,6 +23,18 @@ async def live() -> dict[str, str]:
 async def ready(request: Request, response: Response) -> dict[str, Any]:
     """Tell whether every dependency answers."""
     container: Container = request.app.state.container
+    return await _readiness(container, response)
+
+
+@router.get("/healthz", responses={503: {"description": "not ready"}})
+async def health(request: Request, response: Response) -> dict[str, Any]:
+    """Tell how the process and its dependencies are doing."""
+    container: Container = request.app.state.container
+    readiness = await _readiness(container, response)
+    return {**readiness, "version": __version__, **asdict(container.health.condition())}
+
+
+async def _readiness(container: Container, response: Response) -> dict[str, Any]:
     components = await container.health.components()
     is_draining = container.health.is_draining
     is_ready = not is_draining and all(component.ok for component in components)

@@ -40,6 +40,11 @@ class EncoderWorkers:
         """The batches that are computed at once."""
         return len(self._threads)
 
+    @property
+    def waiting(self) -> int:
+        """The batches that wait for their turn."""
+        return self._tasks.qsize()
+
     def submit(self, priority: int, encode: Encode, texts: Sequence[str]) -> "Future[Vectors]":
         """Queue one batch; raises OverloadedError when too many wait."""
         result: Future[Vectors] = Future()

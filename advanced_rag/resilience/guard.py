@@ -6,7 +6,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from advanced_rag.exceptions import UnavailableError
-from advanced_rag.resilience.breaker import CircuitBreaker
+from advanced_rag.resilience.breaker import BreakerState, CircuitBreaker
 from advanced_rag.resilience.budget import RetryBudget
 from advanced_rag.resilience.bulkhead import Bulkhead
 from advanced_rag.resilience.deadline import Deadline
@@ -33,6 +33,11 @@ class Guard:
             retry=retry_if_exception(self._may_retry),
             reraise=True,
         )
+
+    @property
+    def state(self) -> BreakerState:
+        """The state of the circuit breaker."""
+        return self._breaker.state
 
     async def call(self, operation: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
         """Run an operation that may be run twice.

@@ -2,11 +2,15 @@
 
 import asyncio
 import math
+import os
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from advanced_rag.encoders.workers import EncoderWorkers
 from advanced_rag.exceptions import RagError
+from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.index import Index
 from advanced_rag.storage.database import Database, ping
 from advanced_rag.storage.jobs import JobRepository
@@ -34,12 +38,26 @@ class IndexStatus:
     jobs: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How the process is doing: seconds, MiB, states of circuit breakers, batches that wait for the encoder."""
+
+    uptime_s: float
+    memory_mib: float | None
+    breakers: dict[str, str]
+    encoder_queue: int
+    generations: dict[str, str]
+
+
 class HealthService:
     """Asks each dependency, for two seconds at most, and remembers the answers for one."""
 
-    def __init__(self, database: Database, index: Index) -> None:
+    def __init__(self, database: Database, index: Index, guards: Sequence[Guard], workers: EncoderWorkers) -> None:
         self._database = database
         self._index = index
+        self._guards = guards
+        self._workers = workers
+        self._started_at = time.monotonic()
         self._turn = asyncio.Lock()
         self._checked_at = -math.inf
         self._components: list[ComponentHealth] = []
@@ -57,6 +75,19 @@ class HealthService:
                 self._checked_at = time.monotonic()
             return self._components
 
+    def condition(self) -> Condition:
+        """Return what can be told without asking anybody."""
+        return Condition(
+            uptime_s=round(time.monotonic() - self._started_at, 1),
+            memory_mib=_memory_mib(),
+            breakers={guard.name: guard.state.name.lower() for guard in self._guards},
+            encoder_queue=self._workers.waiting,
+            generations=self._collections(),
+        )
+
+    def _collections(self) -> dict[str, str]:
+        return {kind: generation.collection for kind, generation in self._index.generations.items()}
+
     async def _ask(self) -> list[ComponentHealth]:
         return list(
             await asyncio.gather(
@@ -70,8 +101,15 @@ class HealthService:
         """Return what the index is made of."""
         encoder = self._index.semantic.encoder
         jobs = await self._database.read(lambda connection: JobRepository(connection, "").counts())
-        collections = {kind: generation.collection for kind, generation in self._index.generations.items()}
-        return IndexStatus(collections, encoder.fingerprint, encoder.runtime, jobs)
+        return IndexStatus(self._collections(), encoder.fingerprint, encoder.runtime, jobs)
+
+
+def _memory_mib() -> float | None:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return None  # not Linux
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
 async def _check(name: str, probe: Awaitable[object]) -> ComponentHealth:
