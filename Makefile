@@ -40,7 +40,7 @@ run: install ## Migrate the database and start the service on 127.0.0.1:8000
 test: $(VENV)/.installed-dev ## Run the tests
 	@$(VENV)/bin/python -m pytest
 
-bench: $(VENV)/.installed-dev ## Measure on evaluation sets in BEIR layout: make bench DATA=FOLDER (half an hour)
+bench: $(VENV)/.installed-dev ## Measure on evaluation sets in BEIR layout: make bench DATA=FOLDER (ten minutes)
 	@test -n "$(DATA)" || { echo "make bench DATA=FOLDER, a folder with scifact/ and cranfield/ in it"; exit 1; }
 	@$(VENV)/bin/python -m benchmarks "$(DATA)"
 

@@ -4,11 +4,10 @@ from collections import Counter
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from advanced_rag.api.errors import overloaded
+from advanced_rag.api.errors import respond_to
 from advanced_rag.config import AdmissionSettings
+from advanced_rag.exceptions import OverloadedError
 from advanced_rag.telemetry import metrics
-
-_KINDS = ("retrieve", "chat", "ingest")
 
 
 class Admission:
@@ -21,12 +20,13 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on while there is room for it."""
-        kind = _kind(scope)
+        kind = self._kind(scope)
         if kind is None:
             await self._app(scope, receive, send)
         elif self._active[kind] >= self._limits[kind]:
             metrics.SHED.labels(kind).inc()
-            await overloaded()(scope, receive, send)
+            error = OverloadedError("the service has as much to do as it can; come back in a moment")
+            await respond_to(error, kind)(scope, receive, send)
         else:
             self._active[kind] += 1
             try:
@@ -34,9 +34,8 @@ class Admission:
             finally:
                 self._active[kind] -= 1
 
-
-def _kind(scope: Scope) -> str | None:
-    if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
-        return None
-    first = scope["path"].split("/", 3)[2]
-    return first if first in _KINDS else "other"
+    def _kind(self, scope: Scope) -> str | None:
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            return None
+        first = scope["path"].split("/", 3)[2]
+        return first if first in self._limits else "other"

@@ -44,22 +44,21 @@ def problem(code: str, message: str, *, fields: tuple[FieldError, ...] = (), det
     return {"error": error}
 
 
-def overloaded() -> JSONResponse:
-    """Return the answer to a request there is no room for."""
-    error = OverloadedError("the service has as much to do as it can; come back in a moment")
-    headers = {"Retry-After": str(error.retry_after_s)}
-    return JSONResponse(problem(error.code, error.message), status_code=error.status, headers=headers)
-
-
-async def _rag_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RagError)  # noqa: S101 - what it is registered for
+def respond_to(error: RagError, endpoint: str) -> JSONResponse:
+    """Return the answer to one of our own errors, and count it."""
     fields = error.fields if isinstance(error, InvalidRequestError) else ()
     headers: dict[str, str] = {}
     if isinstance(error, OverloadedError | UnavailableError | RateLimitedError):
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, RateLimitedError):
         headers |= error.headers
-    return _respond(request, error.status, problem(error.code, error.message, fields=fields, details=error.details), headers)
+    body = problem(error.code, error.message, fields=fields, details=error.details)
+    return _respond(endpoint, error.status, body, headers)
+
+
+async def _rag_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RagError)  # noqa: S101 - what it is registered for
+    return respond_to(error, _endpoint(request))
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -68,19 +67,23 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
         FieldError(_field(item["loc"]), "unknown_field" if item["type"] == "extra_forbidden" else item["type"], item["msg"])
         for item in error.errors()[:20]
     )
-    return _respond(request, 422, problem("invalid_request", "the request does not fit the schema", fields=fields))
+    return _respond(
+        _endpoint(request), 422, problem("invalid_request", "the request does not fit the schema", fields=fields)
+    )
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
     code = _HTTP_CODES.get(error.status_code, "http_error")
     message = code.replace("_", " ")
-    return _respond(request, error.status_code, problem(code, message), dict(error.headers or {}))
+    return _respond(_endpoint(request), error.status_code, problem(code, message), dict(error.headers or {}))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
-    return _respond(request, status.HTTP_500_INTERNAL_SERVER_ERROR, problem("internal_error", "something went wrong here"))
+    return _respond(
+        _endpoint(request), status.HTTP_500_INTERNAL_SERVER_ERROR, problem("internal_error", "something went wrong here")
+    )
 
 
 def _field(location: tuple[Any, ...]) -> str:
@@ -88,9 +91,10 @@ def _field(location: tuple[Any, ...]) -> str:
     return ".".join(str(part)[:100] for part in parts) or str(place)
 
 
-def _respond(
-    request: Request, status_code: int, body: dict[str, Any], headers: dict[str, str] | None = None
-) -> JSONResponse:
-    endpoint = getattr(request.scope.get("route"), "name", "none")
+def _endpoint(request: Request) -> str:
+    return getattr(request.scope.get("route"), "name", "none")
+
+
+def _respond(endpoint: str, status_code: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
     metrics.ERRORS.labels(endpoint, body["error"]["code"]).inc()
     return JSONResponse(body, status_code=status_code, headers=headers)

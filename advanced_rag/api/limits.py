@@ -1,5 +1,6 @@
 """Rate limits: how often one client may call, counted in Redis where there is one, else in this process."""
 
+import hashlib
 import os
 import time
 import warnings
@@ -102,4 +103,6 @@ def _conversation(request: Request) -> str:
     """Return the session a chat message belongs to, or the client where it opens a new one."""
     body = getattr(request, "parsed_body", None)
     session = body.get("session_id") if isinstance(body, dict) else None
-    return session if isinstance(session, str) else get_remote_address(request)
+    if not isinstance(session, str):
+        return get_remote_address(request)
+    return hashlib.sha256(session.encode()).hexdigest()[:32]  # keys are logged, and whoever has a session's id may read it

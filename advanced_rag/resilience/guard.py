@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from advanced_rag.exceptions import UnavailableError
 from advanced_rag.resilience.breaker import BreakerState, CircuitBreaker
@@ -26,11 +26,12 @@ class Guard:
         self._bulkhead = bulkhead
         self._breaker = breaker
         self._timeout_s = timeout_s
+        self._attempts = attempts
         self._budget = RetryBudget()
         self._retrying = AsyncRetrying(
-            stop=stop_after_attempt(attempts),
+            stop=self._is_enough,
             wait=wait_random_exponential(_FIRST_WAIT_S, _LONGEST_WAIT_S),
-            retry=retry_if_exception(self._may_retry),
+            retry=retry_if_exception(_is_retryable),
             reraise=True,
         )
 
@@ -54,5 +55,9 @@ class Guard:
                 async with deadline.limit(self.name, self._timeout_s):
                     return await self._retrying.copy()(attempt)
 
-    def _may_retry(self, error: BaseException) -> bool:
-        return isinstance(error, UnavailableError) and error.retryable and self._budget.spend()
+    def _is_enough(self, state: RetryCallState) -> bool:
+        return state.attempt_number >= self._attempts or not self._budget.spend()
+
+
+def _is_retryable(error: BaseException) -> bool:
+    return isinstance(error, UnavailableError) and error.retryable

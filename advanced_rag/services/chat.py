@@ -22,10 +22,12 @@ from advanced_rag.services.retrieve import RetrieveService
 from advanced_rag.storage.database import Database, Transaction
 from advanced_rag.storage.sessions import SessionRepository
 from advanced_rag.telemetry import metrics
+from advanced_rag.telemetry.logs import get_logger
 
 REFUSAL = "I found no answer to this in the documents."
 LOCAL_USER = "local"
 _TITLE_CHARS = 80
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ class ChatService:
             except UnavailableError as error:
                 draft.degraded.append(Degradation("llm", error.code))
                 metrics.DEGRADED.labels("llm").inc()
+                _log.warning("degraded", component="llm", code=error.code)
             if draft.text:
                 return
         draft.spoken_by(self._extractive.name)

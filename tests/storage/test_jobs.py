@@ -1,6 +1,9 @@
 """The job table: each job has one worker at a time, and who lost the lease lost the right to finish."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sqlalchemy import text
 
 from advanced_rag.models.documents import DEFAULT_TENANT
 from advanced_rag.storage.jobs import JobRepository, new_job
@@ -53,6 +56,16 @@ def test_a_postponed_job_waits_and_a_dead_one_is_left_alone(write):
     write(lambda c: JobRepository(c, "me").postpone(second, delay_s=0, error_code="x", give_up=True))
     assert write(lambda c: JobRepository(c, "me").claim(10, 60)) == []
     assert write(lambda c: JobRepository(c, "me").counts()) == {"queued": 1, "dead": 1}
+
+
+def test_the_statement_of_the_runbook_lets_dead_jobs_run_again(write):
+    runbook = Path(__file__).parent.parent.parent / "docs" / "RUNBOOK.md"
+    statement = next(line for line in runbook.read_text(encoding="utf-8").splitlines() if "UPDATE jobs" in line)
+    item = job()
+    write(lambda c: JobRepository(c, "me").add([item], lease_s=60))
+    write(lambda c: JobRepository(c, "me").postpone(item, delay_s=60, error_code="x", give_up=True))
+    write(lambda c: c.execute(text(statement)))
+    assert [(found.id, found.attempts) for found in write(lambda c: JobRepository(c, "me").claim(10, 60))] == [(item.id, 1)]
 
 
 def test_releasing_gives_every_running_job_back(write):

@@ -38,15 +38,13 @@ def running(data_dir: Path, **environment: str) -> Iterator[RunningService]:
     process = subprocess.Popen(
         [COMMAND, "serve"], env={**os.environ, **own, **environment}, stderr=subprocess.PIPE, text=True
     )
-    assert process.stderr is not None
-    ready = any("serving on" in line for line in process.stderr)
-    assert ready, "the service did not start"
-    drain = threading.Thread(target=process.stderr.read)
-    drain.start()
-    try:
-        yield RunningService(process, f"http://127.0.0.1:{port}", time.perf_counter() - started)
-    finally:
-        process.kill()
-        process.wait()
-        drain.join()
-        process.stderr.close()
+    with process, process.stderr as lines:
+        drain = threading.Thread(target=lines.read)
+        try:
+            assert any("serving on" in line for line in lines), "the service did not start"
+            drain.start()
+            yield RunningService(process, f"http://127.0.0.1:{port}", time.perf_counter() - started)
+        finally:
+            process.kill()
+            if drain.ident is not None:
+                drain.join()
