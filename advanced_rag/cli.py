@@ -22,8 +22,8 @@ from advanced_rag import __version__
 from advanced_rag.api.app import create_app
 from advanced_rag.client import ApiError, AsyncClient
 from advanced_rag.config import Settings, load_settings
-from advanced_rag.container import LOCK_FILE, Container, is_in_use, keep_what_is_loaded, open_container
 from advanced_rag.exceptions import RagError, StartupError
+from advanced_rag.opening import LOCK_FILE, Opening, is_in_use, keep_what_is_loaded
 from advanced_rag.storage.database import open_engine
 from advanced_rag.storage.migrations import migrate as migrate_schema
 from advanced_rag.telemetry.logs import logging_to_stderr
@@ -63,9 +63,9 @@ def serve() -> None:
 async def _serve(settings: Settings) -> None:
     server_settings = settings.server
     with _listen(server_settings.host, server_settings.port) as listener, logging_to_stderr(settings.logging):
-        async with _opened(settings) as container:
+        async with _opened(settings) as opening:
             config = uvicorn.Config(
-                create_app(settings, container),
+                create_app(settings, opening),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -78,12 +78,12 @@ async def _serve(settings: Settings) -> None:
             listener.listen(_BACKLOG)
             _write_address(settings, f"http://{host}:{port}")
             _announce(f"serving on http://{host}:{port} (Ctrl-C to stop)")
-            await _Server(config, container.health.drain).serve(sockets=[listener])
+            await _Server(config, opening.drain).serve(sockets=[listener])
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Container]:
-    """Open the container, telling on the terminal what takes long."""
+async def _opened(settings: Settings) -> AsyncIterator[Opening]:
+    """Open the container, telling on the terminal what takes long or is waited for."""
     async with AsyncExitStack() as stack:
         with err.status("starting") as progress:
 
@@ -91,8 +91,8 @@ async def _opened(settings: Settings) -> AsyncIterator[Container]:
                 _announce(message)
                 progress.update(message)
 
-            container = await stack.enter_async_context(open_container(settings, announce))
-        yield container
+            opening = await stack.enter_async_context(Opening(settings, announce))
+        yield opening
 
 
 class _Server(uvicorn.Server):
@@ -289,8 +289,10 @@ async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
         return
     quiet = settings.logging.model_copy(update={"level": "error", "format": "console"})
     with logging_to_stderr(quiet):
-        async with _opened(settings) as container:
-            transport = httpx2.ASGITransport(app=create_app(settings, container))
+        async with _opened(settings) as opening:
+            if opening.problem is not None:
+                raise opening.problem
+            transport = httpx2.ASGITransport(app=create_app(settings, opening))
             async with AsyncClient("http://local", transport=transport) as client:
                 yield client
 

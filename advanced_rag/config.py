@@ -66,7 +66,12 @@ class DatabaseSettings(Section):
     pool_recycle_s: int = Field(1800, ge=1)
     pool_pre_ping: bool = True
     connect_timeout_s: int = Field(3, ge=1, le=60)
-    statement_timeout_s: Seconds = 10.0
+    timeout_s: Seconds = 10.0
+
+    @property
+    def connections(self) -> int:
+        """The connections there may be at once."""
+        return self.pool_size + self.pool_max_overflow
 
 
 class MilvusSettings(Section):
@@ -268,6 +273,11 @@ class Settings(BaseSettings):
     def milvus_is_embedded(self) -> bool:
         """Whether the vector store is Milvus Lite in the data directory."""
         return self.milvus.uri is None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether both the database and the vector store live in the data directory."""
+        return self.database.url is None and self.milvus_is_embedded
 
     @property
     def is_loopback(self) -> bool:

@@ -1,8 +1,6 @@
 """Builds every object once, in order, and closes them in the reverse order."""
 
 import asyncio
-import fcntl
-import gc
 import os
 import time
 import uuid
@@ -10,14 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+
+from anyio import to_thread
 
 from advanced_rag.config import Settings
 from advanced_rag.encoders.base import Encoder
 from advanced_rag.encoders.cache import EmbeddingCache
 from advanced_rag.encoders.load import load_encoder, streams
 from advanced_rag.encoders.workers import EncoderWorkers
-from advanced_rag.exceptions import StartupError, VectorStoreError
+from advanced_rag.exceptions import PoolExhaustedError, StartupError, VectorStoreRefusedError
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
 from advanced_rag.models.documents import DEFAULT_TENANT
@@ -36,6 +35,7 @@ from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.jobs import JobWorker
 from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
+from advanced_rag.services.sql import Sql
 from advanced_rag.services.verify import VerifyService
 from advanced_rag.storage.database import Database
 from advanced_rag.storage.generations import GenerationRepository
@@ -45,9 +45,9 @@ from advanced_rag.telemetry import metrics
 
 Announce = Callable[[str], None]
 
-LOCK_FILE = "service.lock"
 _ENCODER_QUEUE = 4096
 _SEARCHES_WAITING = 256
+_SQL_ATTEMPTS = 2  # the first may find a connection that broke since it was used last
 _SLOW_SHARE = 0.8  # of its time limit: a call that takes so long is counted as slow
 
 
@@ -56,7 +56,7 @@ class Container:
     """The services, ready to use."""
 
     settings: Settings
-    database: Database
+    database: Sql
     index: Index
     ingest: IngestService
     documents: DocumentService
@@ -70,20 +70,20 @@ class Container:
 async def open_container(settings: Settings, announce: Announce = lambda _: None) -> AsyncIterator[Container]:
     """Open everything the service needs; ``announce`` is told what takes long.
 
-    Raises StartupError, with one clear line, for whatever is missing or wrong.
+    Raises StartupError for what is missing or wrong, UnavailableError for what does not answer, with one clear line.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(_data_directory(settings))
         database = Database(settings.database_url, settings.database)
-        stack.push_async_callback(database.close)
-        check_schema(database.engine)
-        # In this thread: Milvus Lite is tied to the thread that started it.
-        store = VectorStore.open(settings.milvus_uri, settings.milvus, is_embedded=settings.milvus_is_embedded)
+        stack.callback(database.close)
+        await to_thread.run_sync(check_schema, database.engine, abandon_on_cancel=True)
+        sql_guard = _sql_guard(settings)
+        sql = Sql(database, sql_guard, settings.database)
+        store = await _open_store(settings)
         stack.callback(store.close)
         workers = EncoderWorkers(threads=streams(settings.encoder), max_waiting=_ENCODER_QUEUE)
         stack.callback(workers.close)
-        index = await _open_index(settings, database, store, workers, announce)
-        container, jobs = _services(settings, database, index, workers, stack)
+        index = await _open_index(settings, sql, store, workers, announce)
+        container, jobs = _services(settings, sql, sql_guard, index, workers, stack)
         if settings.milvus_is_embedded:
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
         if settings.examples.ingest:
@@ -93,8 +93,17 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         yield container
 
 
+async def _open_store(settings: Settings) -> VectorStore:
+    def connect() -> VectorStore:
+        return VectorStore.open(settings.milvus_uri, settings.milvus, is_embedded=settings.milvus_is_embedded)
+
+    if settings.milvus_is_embedded:
+        return connect()  # in this thread: Milvus Lite is tied to the one that started it
+    return await to_thread.run_sync(connect, abandon_on_cancel=True)
+
+
 async def _open_index(
-    settings: Settings, database: Database, store: VectorStore, workers: EncoderWorkers, announce: Announce
+    settings: Settings, database: Sql, store: VectorStore, workers: EncoderWorkers, announce: Announce
 ) -> Index:
     cache_folder = settings.data_dir / "encoders"
     semantic = _embedder(settings, workers, await _load(settings.encoder.model, settings, cache_folder, announce))
@@ -109,7 +118,7 @@ async def _open_index(
     for generation in generations.values():
         try:
             await asyncio.to_thread(store.ensure, generation)
-        except VectorStoreError as error:
+        except VectorStoreRefusedError as error:
             raise StartupError(f"milvus.uri: {error.message}") from error
     return Index(store, generations, semantic, domains)
 
@@ -128,7 +137,7 @@ def _wanted(kind: str, embedder: Embedder) -> Generation:
     return Generation(kind, 1, embedder.encoder.fingerprint, embedder.encoder.dimension)
 
 
-async def _live_generations(database: Database, wanted: list[Generation]) -> dict[str, Generation]:
+async def _live_generations(database: Sql, wanted: list[Generation]) -> dict[str, Generation]:
     live = await database.read(lambda connection: GenerationRepository(connection).live())
     for generation in wanted:
         existing = live.get(generation.kind)
@@ -144,7 +153,7 @@ async def _live_generations(database: Database, wanted: list[Generation]) -> dic
 
 
 def _services(
-    settings: Settings, database: Database, index: Index, workers: EncoderWorkers, stack: AsyncExitStack
+    settings: Settings, database: Sql, sql_guard: Guard, index: Index, workers: EncoderWorkers, stack: AsyncExitStack
 ) -> tuple[Container, JobWorker]:
     owner = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     ingest = IngestService(database, index, settings.chunking, owner=owner, lease_s=settings.jobs.lease_s)
@@ -178,9 +187,15 @@ def _services(
         retrieve=retrieve,
         chat=ChatService(database, retrieve, extractive, chain, settings.chat),
         verify=VerifyService(database, index, jobs),
-        health=HealthService(database, index, [*guards.values(), rerank_guard], workers),
+        health=HealthService(database, index, [sql_guard, *guards.values(), rerank_guard], workers),
     )
     return container, jobs
+
+
+def _sql_guard(settings: Settings) -> Guard:
+    own = settings.database
+    bulkhead = Bulkhead("database", permits=own.connections, wait_s=own.pool_wait_s, refusal=PoolExhaustedError)
+    return _guarded(bulkhead, timeout_s=own.timeout_s, attempts=_SQL_ATTEMPTS)
 
 
 def _leg_guards(settings: Settings) -> dict[LegName, Guard]:
@@ -197,8 +212,11 @@ def _leg_guards(settings: Settings) -> dict[LegName, Guard]:
 
 
 def _guard(name: str, *, permits: int, wait_s: float, timeout_s: float, attempts: int = 1) -> Guard:
-    bulkhead = Bulkhead(name, permits=permits, wait_s=wait_s)
-    policy = BreakerPolicy(slow_s=_SLOW_SHARE * timeout_s)
+    return _guarded(Bulkhead(name, permits=permits, wait_s=wait_s), timeout_s=timeout_s, attempts=attempts)
+
+
+def _guarded(bulkhead: Bulkhead, *, timeout_s: float, attempts: int) -> Guard:
+    name, policy = bulkhead.name, BreakerPolicy(slow_s=_SLOW_SHARE * timeout_s)
     return Guard(name, bulkhead=bulkhead, breaker=_breaker(name, policy), timeout_s=timeout_s, attempts=attempts)
 
 
@@ -211,49 +229,6 @@ def _breaker(name: str, policy: BreakerPolicy | None = None) -> CircuitBreaker:
 def _providers(settings: Settings) -> FallbackChain | None:
     providers = [(OpenAiAnswerer(item), _breaker(f"llm_{item.name}").watch) for item in settings.llm.providers]
     return FallbackChain(providers) if providers else None
-
-
-def keep_what_is_loaded() -> None:
-    """Tell the garbage collector that what start-up made stays: walking all of it holds up every request for a while."""
-    gc.collect()
-    gc.freeze()
-
-
-def is_in_use(data_dir: Path) -> bool:
-    """Tell whether a process holds the data directory."""
-    try:
-        with (data_dir / LOCK_FILE).open("r+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-class _data_directory:  # noqa: N801 - used like a function
-    """Hold the data directory for this process alone, as Milvus Lite needs it; raises StartupError."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._folder = settings.data_dir
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = (self._folder / LOCK_FILE).open("a+", encoding="utf-8")
-        except OSError as error:
-            raise StartupError(f"data_dir: {self._folder} cannot be written ({error.strerror})") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise StartupError(f"data_dir: {self._folder} is used by another process of advanced-rag") from None
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.truncate(0)
-            self._file.close()
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

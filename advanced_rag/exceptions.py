@@ -14,10 +14,12 @@
     │   ├── BulkheadFullError
     │   └── PoolExhaustedError
     └── UnavailableError        503   something the service needs does not answer
+        ├── StartingError
         ├── CircuitOpenError
         ├── DeadlineExceededError
         ├── DependencyTimeoutError
         ├── DatabaseUnavailableError
+        │   └── TransactionUndoneError
         ├── VectorStoreError
         │   └── VectorStoreRefusedError
         ├── EncoderError
@@ -175,6 +177,13 @@ class UnavailableError(RagError):
     retry_after_s: ClassVar[int] = 5
     retryable: ClassVar[bool] = True
     blames_dependency: ClassVar[bool] = True
+    is_undone: ClassVar[bool] = False  # whether nothing at all was done, for certain
+
+
+class StartingError(UnavailableError):
+    """The service waits for something it needs before it can answer anything."""
+
+    code = "starting"
 
 
 class CircuitOpenError(UnavailableError):
@@ -203,6 +212,14 @@ class DatabaseUnavailableError(UnavailableError):
     """The SQL database does not answer or refused the statement."""
 
     code = "database_unavailable"
+
+
+class TransactionUndoneError(DatabaseUnavailableError):
+    """The database undid a transaction for the sake of another one."""
+
+    code = "transaction_undone"
+    is_undone = True
+    blames_dependency = False
 
 
 class VectorStoreError(UnavailableError):

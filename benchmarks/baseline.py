@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from advanced_rag.config import Settings
-from advanced_rag.container import Container, open_container
+from advanced_rag.container import Container
 from advanced_rag.models.documents import DEFAULT_TENANT
 from advanced_rag.models.index import SEMANTIC
+from advanced_rag.opening import Opening
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.text.chunk import passage
 
@@ -30,7 +31,8 @@ def measure(data_dir: Path, queries: Sequence[str]) -> Baseline:
     """Measure encoder and vector store in this process, without HTTP, SQL or the other legs."""
 
     async def run() -> Baseline:
-        async with open_container(Settings(data_dir=data_dir)) as container:
+        async with Opening(Settings(data_dir=data_dir)) as opening:
+            container = opening.container
             query_ms, search_ms = _one_by_one(container, queries)
             texts = await _passages(container)
             started = time.perf_counter()

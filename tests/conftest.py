@@ -53,8 +53,8 @@ def make_data_dir(folder: Path, prepared_encoders: Path) -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """A PostgreSQL server: its URL without a database."""
-    with running_postgres() as url:
-        yield url
+    with running_postgres() as server:
+        yield server.url
 
 
 def make_database(server: str) -> str:

@@ -17,6 +17,7 @@ FLOORS = [
     {"text", "encoders", "ranking", "resilience", "storage", "llm"},
     {"services"},
     {"container"},
+    {"opening"},
     {"api"},
     {"cli"},
 ]

@@ -1,6 +1,7 @@
 """What keeps the service from starting is one clear line and a non-zero exit, never a stack trace."""
 
 import os
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -11,11 +12,11 @@ from tests.support.models import save_tiny_bert
 from tests.support.service import COMMAND, free_port, running
 
 
-def refused(data_dir: Path, **environment: str) -> str:
-    """Start the service, expect it to end, and return what it said."""
+def refused(data_dir: Path, command: str = "serve", **environment: str) -> str:
+    """Run a command, the service itself by default, expect it to end, and return what it said."""
     own = {"RAG_DATA_DIR": str(data_dir), "RAG_SERVER__PORT": str(free_port()), "RAG_EXAMPLES__INGEST": "false"}
     ended = subprocess.run(
-        [COMMAND, "serve"],
+        [COMMAND, command],
         env={**os.environ, **own, **environment},
         capture_output=True,
         text=True,
@@ -24,7 +25,11 @@ def refused(data_dir: Path, **environment: str) -> str:
     )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
-    said = [line for line in ended.stderr.splitlines() if line.startswith("advanced-rag:") and "preparing" not in line]
+    said = [
+        line
+        for line in ended.stderr.splitlines()
+        if line.startswith("advanced-rag:") and not re.search("preparing|waiting", line)
+    ]
     assert len(said) == 1, said
     return said[0]
 
@@ -64,13 +69,14 @@ def test_a_folder_that_is_no_model(tmp_path):
 
 def test_a_database_that_cannot_be_reached(tmp_path):
     url = "postgresql+psycopg2://me:hidden@127.0.0.1:1/rag"
-    said = refused(tmp_path, RAG_DATABASE__URL=url)
+    said = refused(tmp_path, "verify", RAG_DATABASE__URL=url)
     assert "database" in said
     assert "hidden" not in said
 
 
 def test_a_vector_store_that_cannot_be_reached(tmp_path):
-    assert "milvus.uri" in refused(tmp_path, RAG_MILVUS__URI="http://127.0.0.1:1", RAG_MILVUS__WRITE_TIMEOUT_S="1")
+    environment = {"RAG_MILVUS__URI": "http://127.0.0.1:1", "RAG_MILVUS__WRITE_TIMEOUT_S": "1"}
+    assert "milvus.uri" in refused(tmp_path, "verify", **environment)
 
 
 def test_a_file_that_is_no_vector_store(tmp_path):

@@ -16,32 +16,32 @@ from advanced_rag.api.errors import install_error_handlers
 from advanced_rag.api.limits import RateLimits
 from advanced_rag.api.middleware import ObserveRequests, SecurityHeaders
 from advanced_rag.api.schemas import ErrorResponse
-from advanced_rag.api.v1 import chat, documents, index, retrieve
+from advanced_rag.api.v1 import chat, documents, index, retrieve, sessions
 from advanced_rag.config import Settings, load_settings
-from advanced_rag.container import Container, keep_what_is_loaded, open_container
+from advanced_rag.opening import Opening, keep_what_is_loaded
 from advanced_rag.telemetry.logs import logging_to_stderr
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorResponse} for code in (400, 404, 413, 415, 422, 429, 503)}
 
 
-def create_app(settings: Settings | None = None, container: Container | None = None) -> FastAPI:
-    """Return the application; it opens its own container unless it is handed one that is open."""
+def create_app(settings: Settings | None = None, opening: Opening | None = None) -> FastAPI:
+    """Return the application; it opens and closes its container itself unless somebody else does."""
     settings = settings or load_settings()
     server = settings.server
     app = FastAPI(
         title="advanced-rag",
         version=__version__,
-        lifespan=_lifespan(settings, container),
+        lifespan=_lifespan(settings, opening),
         docs_url="/docs" if server.docs else None,
         openapi_url="/openapi.json" if server.docs else None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False},
     )
-    app.state.container = container
+    app.state.opening = opening
     app.state.body_limits = BodyLimits(server.max_body_bytes, {"ingest": server.ingest_max_body_bytes})
     limits = [Depends(RateLimits(settings))] if settings.rate_limit.enabled else []
-    for module in (documents, retrieve, chat, index):
+    for module in (documents, retrieve, chat, sessions, index):
         app.include_router(module.router, responses=_ERRORS, dependencies=limits)
     app.include_router(ops.router)
     if server.metrics:
@@ -54,15 +54,15 @@ def create_app(settings: Settings | None = None, container: Container | None = N
     return app
 
 
-def _lifespan(settings: Settings, container: Container | None) -> Any:
+def _lifespan(settings: Settings, opening: Opening | None) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if container is not None:
+        if opening is not None:
             yield
             return
         with logging_to_stderr(settings.logging):
-            async with open_container(settings) as opened:
-                app.state.container = opened
+            async with Opening(settings) as own:
+                app.state.opening = own
                 keep_what_is_loaded()
                 yield
 

@@ -1,5 +1,6 @@
 """What a route gets besides its body."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -28,10 +29,19 @@ class RequestContext:
 
 async def request_context(request: Request, timeout_s: TimeoutHeader = None) -> RequestContext:
     """Make the context of a request; until there are identities, everybody is the default tenant."""
-    services: Container = request.app.state.container
+    services: Container = request.app.state.opening.container
     longest_s = services.settings.server.request_timeout_s
     deadline = Deadline.after(min(timeout_s or longest_s, longest_s))
     return RequestContext(services, DEFAULT_TENANT, deadline, correlation_id.get())
 
 
 Context = Annotated[RequestContext, Depends(request_context)]
+
+
+async def bounded_context(context: Context) -> AsyncIterator[RequestContext]:
+    """Make the context of a route that is cut off at the deadline, wherever it waits then; not for a CancellingRoute."""
+    async with context.deadline.limit("the route"):
+        yield context
+
+
+BoundedContext = Annotated[RequestContext, Depends(bounded_context, scope="function")]

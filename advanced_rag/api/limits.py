@@ -46,6 +46,7 @@ class RateLimits:
     def __call__(self, request: Request, response: Response) -> None:
         """Count a request; raises RateLimitedError."""
         route = request.scope["route"].name
+        request.state.view_rate_limit = None  # slowapi sets none when Redis fails while other requests turn away from it
         try:
             self._checks.get(route, self._other)(request=request)
         except RateLimitExceeded:
@@ -67,7 +68,10 @@ class RateLimits:
 
     def _headers(self, request: Request) -> dict[str, str]:
         """Return the limit that is nearest, what is left of it, and the seconds until it is whole again."""
-        limit, key = request.state.view_rate_limit
+        counted = request.state.view_rate_limit
+        if counted is None:
+            return {}
+        limit, key = counted
         try:
             reset_at, remaining = self._limiter.limiter.get_window_stats(limit, *key)
         except RedisError:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from advanced_rag import __version__
-from advanced_rag.container import Container
+from advanced_rag.opening import Opening
 
 router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])
@@ -22,25 +22,27 @@ async def live() -> dict[str, str]:
 @router.get("/healthz/ready", responses={503: {"description": "a dependency does not answer"}})
 async def ready(request: Request, response: Response) -> dict[str, Any]:
     """Tell whether every dependency answers."""
-    container: Container = request.app.state.container
-    return await _readiness(container, response)
+    return await _readiness(request.app.state.opening, response)
 
 
 @router.get("/healthz", responses={503: {"description": "not ready"}})
 async def health(request: Request, response: Response) -> dict[str, Any]:
     """Tell how the process and its dependencies are doing."""
-    container: Container = request.app.state.container
-    readiness = await _readiness(container, response)
-    return {**readiness, "version": __version__, **asdict(container.health.condition())}
+    opening: Opening = request.app.state.opening
+    condition = asdict(opening.container.health.condition()) if opening.is_open else {}
+    return {**await _readiness(opening, response), "version": __version__, **condition}
 
 
-async def _readiness(container: Container, response: Response) -> dict[str, Any]:
-    components = await container.health.components()
-    is_draining = container.health.is_draining
-    is_ready = not is_draining and all(component.ok for component in components)
+async def _readiness(opening: Opening, response: Response) -> dict[str, Any]:
+    if not opening.is_open:
+        response.status_code = 503
+        return {"status": "starting", "components": {}, "reason": opening.problem.code if opening.problem else None}
+    health = opening.container.health
+    components = await health.components()
+    is_ready = not health.is_draining and all(component.ok for component in components)
     response.status_code = 200 if is_ready else 503
     return {
-        "status": "ready" if is_ready else "draining" if is_draining else "not_ready",
+        "status": "ready" if is_ready else "draining" if health.is_draining else "not_ready",
         "components": {c.name: {"ok": c.ok, "latency_ms": c.latency_ms, "reason": c.reason} for c in components},
     }
 

@@ -33,7 +33,7 @@ class BreakerPolicy:
     failure_rate: float = 0.5
     slow_s: float = math.inf
     slow_rate: float = 0.8
-    open_s: float = 5.0
+    open_s: float = 2.0
     probes: int = 3
 
 

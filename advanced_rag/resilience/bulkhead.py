@@ -3,23 +3,35 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
-from advanced_rag.exceptions import BulkheadFullError
+from advanced_rag.exceptions import BulkheadFullError, OverloadedError
 from advanced_rag.telemetry import metrics
 
 
 class Bulkhead:
-    """Lets ``permits`` calls run at once; others wait at most ``wait_s`` seconds."""
+    """Lets ``permits`` calls run at once; of the others ``max_waiting`` wait, at most ``wait_s`` seconds."""
 
-    def __init__(self, name: str, *, permits: int, wait_s: float) -> None:
-        self._name = name
+    def __init__(
+        self,
+        name: str,
+        *,
+        permits: int,
+        wait_s: float,
+        max_waiting: int = 256,
+        refusal: type[OverloadedError] = BulkheadFullError,
+    ) -> None:
+        self.name = name
         self._wait_s = wait_s
+        self._max_waiting = max_waiting
+        self._refusal = refusal
+        self._waiting = 0
         self._permits = asyncio.Semaphore(permits)
         self._in_use = metrics.BULKHEAD_IN_USE.labels(name)
 
     @asynccontextmanager
     async def permit(self, limit_s: float) -> AsyncIterator[None]:
-        """Hold a permit; raises BulkheadFullError when none comes free in time."""
+        """Hold a permit; raises ``refusal`` when too many wait already or none comes free in time."""
         await self._acquire(min(self._wait_s, limit_s))
         self._in_use.inc()
         try:
@@ -29,9 +41,17 @@ class Bulkhead:
             self._permits.release()
 
     async def _acquire(self, limit_s: float) -> None:
+        if self._permits.locked() and self._waiting >= self._max_waiting:
+            self._refuse()
+        self._waiting += 1
         try:
             async with asyncio.timeout(limit_s):
                 await self._permits.acquire()
         except TimeoutError:
-            metrics.BULKHEAD_REJECTED.labels(self._name).inc()
-            raise BulkheadFullError(f"{self._name} has too much to do") from None
+            self._refuse()
+        finally:
+            self._waiting -= 1
+
+    def _refuse(self) -> NoReturn:
+        metrics.BULKHEAD_REJECTED.labels(self.name).inc()
+        raise self._refusal(f"{self.name} has too much to do") from None

@@ -31,17 +31,18 @@ class Guard:
         self._retrying = AsyncRetrying(
             stop=self._is_enough,
             wait=wait_random_exponential(_FIRST_WAIT_S, _LONGEST_WAIT_S),
-            retry=retry_if_exception(_is_retryable),
+            retry=retry_if_exception(_may_repeat),
             reraise=True,
         )
+        self._retrying_undone = self._retrying.copy(retry=retry_if_exception(_is_undone))
 
     @property
     def state(self) -> BreakerState:
         """The state of the circuit breaker."""
         return self._breaker.state
 
-    async def call(self, operation: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
-        """Run an operation that may be run twice.
+    async def call(self, operation: Callable[[], Awaitable[T]], deadline: Deadline, *, repeatable: bool = True) -> T:
+        """Run an operation; one that is not ``repeatable`` is tried again only if nothing of it was done.
 
         Raises what it raised last, or BulkheadFullError, CircuitOpenError, DeadlineExceededError.
         """
@@ -49,15 +50,20 @@ class Guard:
         async def attempt() -> T:
             return await operation()
 
+        retrying = self._retrying if repeatable else self._retrying_undone
         self._budget.earn()
         async with self._bulkhead.permit(deadline.remaining()):
             with self._breaker.watch():
                 async with deadline.limit(self.name, self._timeout_s):
-                    return await self._retrying.copy()(attempt)
+                    return await retrying.copy()(attempt)
 
     def _is_enough(self, state: RetryCallState) -> bool:
         return state.attempt_number >= self._attempts or not self._budget.spend()
 
 
-def _is_retryable(error: BaseException) -> bool:
+def _may_repeat(error: BaseException) -> bool:
     return isinstance(error, UnavailableError) and error.retryable
+
+
+def _is_undone(error: BaseException) -> bool:
+    return isinstance(error, UnavailableError) and error.is_undone

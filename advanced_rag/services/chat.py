@@ -19,7 +19,8 @@ from advanced_rag.models.retrieval import Degradation, RetrieveQuery, RetrieveRe
 from advanced_rag.ranking.confidence import confidence
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.services.retrieve import RetrieveService
-from advanced_rag.storage.database import Database, Transaction
+from advanced_rag.services.sql import Sql
+from advanced_rag.storage.database import Transaction
 from advanced_rag.storage.sessions import SessionRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
@@ -63,7 +64,7 @@ class ChatService:
 
     def __init__(
         self,
-        database: Database,
+        database: Sql,
         retrieval: RetrieveService,
         extractive: ExtractiveAnswerer,
         providers: FallbackChain | None,
@@ -89,7 +90,7 @@ class ChatService:
         Raises NotFoundError for a session that is not there, UnavailableError when nothing can be searched.
         """
         started = time.perf_counter()
-        history = await self._history(tenant, question.session_id)
+        history = await self._history(tenant, question.session_id, deadline)
         result = await self._retrieve(tenant, question, history, deadline)
         yield Retrieved(result)
         draft = _Draft(list(result.degraded))
@@ -108,12 +109,12 @@ class ChatService:
             session_id, message_id, text or REFUSAL, answered, citations, draft.provider, draft.degraded, timings
         )
 
-    async def _history(self, tenant: TenantId, session_id: str | None) -> list[Message]:
+    async def _history(self, tenant: TenantId, session_id: str | None, deadline: Deadline) -> list[Message]:
         if session_id is None:
             return []
-        await self.session(tenant, session_id)
+        await self.session(tenant, session_id, deadline)
         limit = max(self._settings.history_messages, 2)
-        return await self._database.read(lambda c: SessionRepository(c, tenant).recent(session_id, limit))
+        return await self._database.read(lambda c: SessionRepository(c, tenant).recent(session_id, limit), deadline)
 
     async def _retrieve(
         self, tenant: TenantId, question: ChatQuestion, history: list[Message], deadline: Deadline
@@ -172,9 +173,9 @@ class ChatService:
         """Open an empty session."""
         return await self._database.write(lambda c: SessionRepository(c, tenant).create(LOCAL_USER, title))
 
-    async def session(self, tenant: TenantId, session_id: str) -> Session:
+    async def session(self, tenant: TenantId, session_id: str, deadline: Deadline | None = None) -> Session:
         """Return a session; raises NotFoundError."""
-        return _found(await self._database.read(lambda c: SessionRepository(c, tenant).get(session_id)))
+        return _found(await self._database.read(lambda c: SessionRepository(c, tenant).get(session_id), deadline))
 
     async def sessions(self, tenant: TenantId, limit: int, cursor: str | None) -> Page[Session]:
         """List sessions, newest first."""

@@ -3,14 +3,14 @@
 from advanced_rag.exceptions import NotFoundError
 from advanced_rag.models.documents import DocumentInfo, Page, TenantId
 from advanced_rag.services.index import Index
-from advanced_rag.storage.database import Database
+from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
 
 
 class DocumentService:
     """Reads what has been ingested."""
 
-    def __init__(self, database: Database, index: Index) -> None:
+    def __init__(self, database: Sql, index: Index) -> None:
         self._database = database
         self._index = index
 

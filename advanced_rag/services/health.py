@@ -12,7 +12,8 @@ from advanced_rag.encoders.workers import EncoderWorkers
 from advanced_rag.exceptions import RagError
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.index import Index
-from advanced_rag.storage.database import Database, ping
+from advanced_rag.services.sql import Sql
+from advanced_rag.storage.database import ping
 from advanced_rag.storage.jobs import JobRepository
 
 _LIMIT_S, _FRESH_S = 2.0, 1.0
@@ -52,7 +53,7 @@ class Condition:
 class HealthService:
     """Asks each dependency, for two seconds at most, and remembers the answers for one."""
 
-    def __init__(self, database: Database, index: Index, guards: Sequence[Guard], workers: EncoderWorkers) -> None:
+    def __init__(self, database: Sql, index: Index, guards: Sequence[Guard], workers: EncoderWorkers) -> None:
         self._database = database
         self._index = index
         self._guards = guards

@@ -17,7 +17,8 @@ from advanced_rag.config import ChunkingSettings
 from advanced_rag.exceptions import OverloadedError, RagError, UnavailableError
 from advanced_rag.models.documents import Chunk, DocumentInput, DocumentVersion, IngestResult, Span, TenantId
 from advanced_rag.services.index import Index
-from advanced_rag.storage.database import Database, Transaction
+from advanced_rag.services.sql import Sql
+from advanced_rag.storage.database import Transaction
 from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
 from advanced_rag.storage.ids import chunk_id, content_hash
 from advanced_rag.storage.jobs import Job, JobRepository, new_job
@@ -53,7 +54,7 @@ class _Begun:
 class IngestService:
     """Puts documents in and takes them out."""
 
-    def __init__(self, database: Database, index: Index, chunking: ChunkingSettings, *, owner: str, lease_s: float) -> None:
+    def __init__(self, database: Sql, index: Index, chunking: ChunkingSettings, *, owner: str, lease_s: float) -> None:
         self._database = database
         self._index = index
         self._owner = owner

@@ -5,7 +5,7 @@ import asyncio
 from advanced_rag.config import JobSettings
 from advanced_rag.exceptions import RagError
 from advanced_rag.services.ingest import IngestService
-from advanced_rag.storage.database import Database
+from advanced_rag.services.sql import Sql
 from advanced_rag.storage.jobs import Job, JobRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
@@ -18,7 +18,7 @@ _log = get_logger(__name__)
 class JobWorker:
     """Claims due jobs and runs them, one after the other; keeps the leases of this process."""
 
-    def __init__(self, database: Database, ingest: IngestService, settings: JobSettings, *, owner: str) -> None:
+    def __init__(self, database: Sql, ingest: IngestService, settings: JobSettings, *, owner: str) -> None:
         self._database = database
         self._ingest = ingest
         self._settings = settings

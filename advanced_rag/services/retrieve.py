@@ -40,7 +40,7 @@ from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.index import Index
-from advanced_rag.storage.database import Database
+from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
@@ -309,7 +309,7 @@ def search_batcher(index: Index, *, max_waiting: int) -> SearchBatcher:
     return MicroBatcher(run, max_batch=32, max_waiting=max_waiting, concurrency=2)
 
 
-def hydration_batcher(database: Database, *, max_waiting: int) -> HydrationBatcher:
+def hydration_batcher(database: Sql, *, max_waiting: int) -> HydrationBatcher:
     """Return the batcher that reads the chunks of several answers to one tenant in one statement."""
 
     async def run(tenant: TenantId, wanted: list[list[str]]) -> list[dict[str, Hydrated]]:

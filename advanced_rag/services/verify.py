@@ -6,7 +6,7 @@ from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
 from advanced_rag.models.index import DOMAIN_PREFIX, CollectionReport, Generation, VerifyReport
 from advanced_rag.services.index import Index
 from advanced_rag.services.jobs import JobWorker
-from advanced_rag.storage.database import Database
+from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
 
 _BATCH = 256
@@ -15,7 +15,7 @@ _BATCH = 256
 class VerifyService:
     """Compares SQL and Milvus, chunk by chunk, and mends what differs."""
 
-    def __init__(self, database: Database, index: Index, jobs: JobWorker) -> None:
+    def __init__(self, database: Sql, index: Index, jobs: JobWorker) -> None:
         self._database = database
         self._index = index
         self._jobs = jobs

@@ -1,12 +1,9 @@
-"""The connection to SQL: one pool, bounded threads, transactions that end with the function they run."""
+"""The connection to SQL: one pool, and transactions that end with the function they run."""
 
-import asyncio
-import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.compiler import compiles
@@ -14,7 +11,15 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Double
 
 from advanced_rag.config import DatabaseSettings
-from advanced_rag.exceptions import ConflictError, DatabaseUnavailableError, PoolExhaustedError, RagError, StartupError
+from advanced_rag.exceptions import (
+    ConflictError,
+    DatabaseUnavailableError,
+    DependencyTimeoutError,
+    PoolExhaustedError,
+    RagError,
+    StartupError,
+    TransactionUndoneError,
+)
 from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
@@ -42,58 +47,31 @@ def _sqlite_clock(*_: Any, **__: Any) -> str:
 
 
 class Database:
-    """Runs functions of a connection in threads; never more at once than the pool has connections."""
+    """Runs functions of a connection; calls block, callers use threads."""
 
     def __init__(self, url: str, settings: DatabaseSettings) -> None:
         self.engine = open_engine(url, settings)
-        self._wait_s = settings.pool_wait_s
-        permits = settings.pool_size + settings.pool_max_overflow
-        metrics.DB_POOL_SIZE.set(permits)
-        self._permits = asyncio.Semaphore(permits)
-        self._threads = CapacityLimiter(permits)
-        self._writers = threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
+        event.listen(self.engine, "connect", lambda *_: metrics.DB_CONNECTIONS_OPENED.inc())
+        event.listen(self.engine, "checkout", lambda *_: metrics.DB_CHECKOUTS.inc())
 
-    async def read(self, work: Work[T]) -> T:
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether writers wait for each other, as those of SQLite do."""
+        return self.engine.dialect.name == "sqlite"
+
+    def read(self, work: Work[T]) -> T:
         """Run reading statements, each seeing what is committed."""
-        return await self._run(self._read, work)
+        with _translated(), self.engine.connect().execution_options(**_AUTOCOMMIT) as connection:
+            return work(connection)
 
-    async def write(self, work: Work[T]) -> T:
-        """Run one transaction: all of it is kept, or nothing when it raises.
+    def write(self, work: Work[T]) -> T:
+        """Run one transaction: all of it is kept, or nothing when it raises."""
+        with _translated(), self.engine.begin() as connection:
+            return work(connection)
 
-        Raises PoolExhaustedError, ConflictError for a broken constraint, DatabaseUnavailableError.
-        """
-        return await self._run(self._write, work)
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await to_thread.run_sync(self.engine.dispose)
-
-    async def _run(self, run: Callable[[Work[T]], T], work: Work[T]) -> T:
-        try:
-            async with asyncio.timeout(self._wait_s):
-                await self._permits.acquire()
-        except TimeoutError:
-            metrics.DB_POOL_EXHAUSTED.inc()
-            raise PoolExhaustedError("no database connection came free in time") from None
-        with metrics.DB_POOL_IN_USE.track_inprogress():
-            try:
-                return await to_thread.run_sync(run, work, limiter=self._threads, abandon_on_cancel=False)
-            finally:
-                self._permits.release()
-
-    def _read(self, work: Work[T]) -> T:
-        try:
-            with self.engine.connect().execution_options(**_AUTOCOMMIT) as connection:
-                return work(connection)
-        except exc.SQLAlchemyError as error:
-            raise translate(error) from error
-
-    def _write(self, work: Work[T]) -> T:
-        try:
-            with self._writers, self.engine.begin() as connection:
-                return work(connection)
-        except exc.SQLAlchemyError as error:
-            raise translate(error) from error
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        self.engine.dispose()
 
 
 def open_engine(url: str, settings: DatabaseSettings) -> Engine:
@@ -126,11 +104,11 @@ def open_engine(url: str, settings: DatabaseSettings) -> Engine:
 
 
 def _sqlite_arguments(settings: DatabaseSettings) -> dict[str, Any]:
-    return {"timeout": settings.statement_timeout_s, "check_same_thread": False}
+    return {"timeout": settings.timeout_s, "check_same_thread": False}
 
 
 def _postgresql_arguments(settings: DatabaseSettings) -> dict[str, Any]:
-    milliseconds = int(settings.statement_timeout_s * 1000)
+    milliseconds = int(settings.timeout_s * 1000)
     return {
         "connect_timeout": settings.connect_timeout_s,
         "tcp_user_timeout": milliseconds,
@@ -151,15 +129,28 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (exc.ProgrammingError, exc.DataError):
+        raise  # a fault of this code, not of the database
+    except exc.SQLAlchemyError as error:
+        raise translate(error) from error
+
+
 def translate(error: exc.SQLAlchemyError) -> RagError:
     """Return our own error for one of SQLAlchemy's."""
-    match error:
-        case exc.TimeoutError():
-            return PoolExhaustedError("no database connection came free in time")
-        case exc.IntegrityError():
-            return ConflictError("the change contradicts another one made meanwhile")
-        case _:
-            return DatabaseUnavailableError("the database does not answer")
+    if isinstance(error, exc.TimeoutError):
+        return PoolExhaustedError("no database connection came free in time")
+    if isinstance(error, exc.IntegrityError):
+        return ConflictError("the change contradicts another one made meanwhile")
+    match getattr(getattr(error, "orig", None), "pgcode", None):
+        case "57014":  # query_canceled, by statement_timeout
+            return DependencyTimeoutError("the database did not answer in time")
+        case "40001" | "40P01":  # serialization_failure, deadlock_detected
+            return TransactionUndoneError("transactions stood in each other's way")
+    return DatabaseUnavailableError("the database does not answer")
 
 
 def ping(connection: Connection) -> None:

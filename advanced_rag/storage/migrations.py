@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, exc, inspect, text
 
-from advanced_rag.exceptions import StartupError
+from advanced_rag.exceptions import DatabaseUnavailableError, StartupError
 from advanced_rag.resources import resource
 from alembic import command
 
@@ -27,7 +27,7 @@ def migration_config() -> Config:
 def migrate(engine: Engine) -> tuple[str | None, str]:
     """Upgrade the schema to the newest revision; return the revision before and after.
 
-    Replicas that start together take turns. Raises StartupError when the database cannot be reached.
+    Replicas that start together take turns. Raises DatabaseUnavailableError when the database cannot be reached.
     """
     _make_folder(engine)
     try:
@@ -43,13 +43,13 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
             command.upgrade(config, "head")
             return before, _head()
     except exc.OperationalError as error:
-        raise StartupError(_unreachable(engine)) from error
+        raise DatabaseUnavailableError(_unreachable(engine)) from error
 
 
 def check_schema(engine: Engine) -> None:
     """Make sure the schema fits the code; a database without any table is migrated on the spot.
 
-    Raises StartupError when the schema is older (saying how to migrate) or newer than the code.
+    Raises StartupError when the schema is older (saying how to migrate) or newer than the code, DatabaseUnavailableError.
     """
     _make_folder(engine)
     try:
@@ -57,7 +57,7 @@ def check_schema(engine: Engine) -> None:
             revision = _revision(connection)
             is_empty = not inspect(connection).get_table_names()
     except exc.OperationalError as error:
-        raise StartupError(_unreachable(engine)) from error
+        raise DatabaseUnavailableError(_unreachable(engine)) from error
     if is_empty:
         migrate(engine)
         return

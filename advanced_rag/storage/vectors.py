@@ -31,7 +31,12 @@ Vectors = NDArray[np.float32]
 MAX_TEXT_BYTES = 65_535
 _PAGE = 1000
 _CONSISTENCY = "Session"  # a document can be found as soon as its ingestion was answered
-_CHANNEL = {"grpc.use_local_subchannel_pool": 1, "grpc.enable_http_proxy": 0}
+_CHANNEL = {
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.enable_http_proxy": 0,
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 1000,  # gRPC itself would wait up to two minutes for a server that is back
+}
 # Milvus Lite hangs up on a client that asks whether it is alive every ten seconds, as pymilvus does.
 _NO_KEEPALIVE = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
@@ -67,27 +72,30 @@ class VersionRange:
 class VectorStore:
     """Every call has a timeout, every search and purge the tenant's clause; calls block, callers use threads."""
 
-    def __init__(self, client: MilvusClient, settings: MilvusSettings, *, is_embedded: bool) -> None:
+    def __init__(self, client: MilvusClient, settings: MilvusSettings, *, is_lite: bool) -> None:
         self._client = client
         self._settings = settings
-        self._is_embedded = is_embedded
+        self._is_lite = is_lite
         self._filled: set[str] = set()
 
     @classmethod
     def open(cls, uri: str, settings: MilvusSettings, *, is_embedded: bool) -> "VectorStore":
         """Connect to a server, or start Milvus Lite on a file; call it from the main thread.
 
-        Raises StartupError when the server does not answer or the file is in use.
+        Raises StartupError when the file is in use, VectorStoreError when the server does not answer.
         """
         token = settings.token.get_secret_value() if settings.token else ""
         channel = {**_CHANNEL, **(_NO_KEEPALIVE if is_embedded else {})}
         try:
             with _interrupts_ignored():
                 client = MilvusClient(uri, token=token, timeout=settings.write_timeout_s, grpc_options=channel)
+            is_lite = is_embedded or not _tells_its_version(client, settings.timeout_s)
         except (MilvusException, grpc.RpcError, OSError) as error:
-            what = "is used by another process, or is not a Milvus Lite file" if is_embedded else "does not answer"
-            raise StartupError(f"milvus.uri: {uri} {what}") from error
-        return cls(client, settings, is_embedded=is_embedded)
+            if is_embedded:
+                message = f"milvus.uri: {uri} is used by another process, or is not a Milvus Lite file"
+                raise StartupError(message) from error
+            raise VectorStoreError(f"milvus.uri: {uri} does not answer") from error
+        return cls(client, settings, is_lite=is_lite)
 
     def close(self) -> None:
         """Close the connection; Milvus Lite ends with the process."""
@@ -236,7 +244,7 @@ class VectorStore:
     def _create(self, name: str, generation: Generation) -> None:
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("chunk_id", DataType.VARCHAR, is_primary=True, max_length=64)
-        schema.add_field("tenant_id", DataType.VARCHAR, max_length=64, is_partition_key=not self._is_embedded)
+        schema.add_field("tenant_id", DataType.VARCHAR, max_length=64, is_partition_key=not self._is_lite)
         schema.add_field("document_key", DataType.VARCHAR, max_length=64)
         schema.add_field("version", DataType.INT64)
         schema.add_field(FACETS_FIELD, DataType.JSON)
@@ -285,6 +293,17 @@ class VectorStore:
         finally:
             elapsed = time.perf_counter() - started
             metrics.MILVUS_SECONDS.labels(kind, operation, outcome).observe(elapsed)
+
+
+def _tells_its_version(client: MilvusClient, timeout_s: float) -> bool:
+    """Tell a Milvus server from Milvus Lite behind a port, which does not know the call."""
+    try:
+        client.get_server_version(timeout=timeout_s)
+    except grpc.RpcError as error:
+        if isinstance(error, grpc.Call) and error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            return False
+        raise
+    return True
 
 
 def translate(error: MilvusException | grpc.RpcError) -> VectorStoreError:

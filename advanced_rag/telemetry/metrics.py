@@ -30,6 +30,8 @@ BULKHEAD_REJECTED = Counter("rag_bulkhead_rejected_total", "Calls that found no 
 
 DB_POOL_SIZE = Gauge("rag_db_pool_size", "Database connections there may be.")
 DB_POOL_IN_USE = Gauge("rag_db_pool_in_use", "Database connections in use.")
+DB_CONNECTIONS_OPENED = Counter("rag_db_pool_connections_opened_total", "Database connections opened.")
+DB_CHECKOUTS = Counter("rag_db_pool_checkouts_total", "Times a database connection was taken from the pool.")
 DB_POOL_EXHAUSTED = Counter("rag_db_pool_exhausted_total", "Times no database connection came free in time.")
 DOCUMENTS_INGESTED = Counter("rag_documents_ingested_total", "Documents handed in, by what became of them.", ["status"])
 JOBS = Counter("rag_jobs_total", "Background jobs finished.", ["kind", "outcome"])

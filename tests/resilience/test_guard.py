@@ -7,6 +7,7 @@ from advanced_rag.exceptions import (
     CircuitOpenError,
     DeadlineExceededError,
     DependencyTimeoutError,
+    TransactionUndoneError,
     VectorStoreError,
     VectorStoreRefusedError,
 )
@@ -56,6 +57,14 @@ def test_a_refusal_is_not_tried_again():
     assert flaky.calls == 1
 
 
+def test_what_must_not_run_twice_is_tried_again_only_when_nothing_was_done():
+    unknown, undone = Flaky(VectorStoreError("broke off")), Flaky(TransactionUndoneError("deadlock"))
+    with pytest.raises(VectorStoreError):
+        asyncio.run(guard().call(unknown, Deadline.after(5), repeatable=False))
+    assert asyncio.run(guard().call(undone, Deadline.after(5), repeatable=False)) == "done"
+    assert (unknown.calls, undone.calls) == (1, 2)
+
+
 def test_what_hangs_is_given_up_at_its_timeout_and_blamed():
     guarded = guard(timeout_s=0.01, min_calls=1)
     with pytest.raises(DependencyTimeoutError):
@@ -83,6 +92,25 @@ def test_calls_beyond_the_permits_are_turned_away_and_the_permit_comes_back():
         return await guarded.call(Flaky(), Deadline.after(5))
 
     assert asyncio.run(run()) == "done"
+
+
+def test_no_more_than_the_queue_holds_wait_for_a_permit():
+    async def run() -> None:
+        hold, bulkhead = asyncio.Event(), Bulkhead("test", permits=1, wait_s=60, max_waiting=1)
+
+        async def work() -> None:
+            async with bulkhead.permit(60):
+                await hold.wait()
+
+        tasks = [asyncio.create_task(work()) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(BulkheadFullError):
+            await work()
+        hold.set()
+        await asyncio.gather(*tasks)
+        await work()
+
+    asyncio.run(run())
 
 
 def test_an_open_breaker_calls_nothing():

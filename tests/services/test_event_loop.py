@@ -5,7 +5,7 @@ import gc
 import statistics
 import time
 
-from advanced_rag.container import keep_what_is_loaded
+from advanced_rag.opening import keep_what_is_loaded
 
 SENTENCE = "The committee on river maintenance met again and decided nothing about the eels. "
 STEP_S = 0.005

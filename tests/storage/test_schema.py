@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from advanced_rag.config import DatabaseSettings
-from advanced_rag.exceptions import StartupError
+from advanced_rag.exceptions import DatabaseUnavailableError, StartupError
 from advanced_rag.storage.database import open_engine
 from advanced_rag.storage.migrations import check_schema, migrate, migration_config
 from alembic import command
@@ -53,7 +53,7 @@ def test_replicas_that_migrate_at_once_take_turns(engine):
 def test_a_database_that_cannot_be_reached_is_one_clear_line():
     url = "postgresql+psycopg2://user:hidden@127.0.0.1:1/rag"
     engine = open_engine(url, DatabaseSettings(connect_timeout_s=1))
-    with pytest.raises(StartupError) as raised:
+    with pytest.raises(DatabaseUnavailableError) as raised:
         check_schema(engine)
     assert "hidden" not in raised.value.message
     assert "cannot be reached" in raised.value.message

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from advanced_rag.api.app import create_app
 from advanced_rag.config import DatabaseSettings, ExamplesSettings, Settings
-from advanced_rag.container import Container, open_container
+from advanced_rag.container import Container
+from advanced_rag.opening import Opening
 
 T = TypeVar("T")
 
@@ -23,15 +24,15 @@ class LiveService:
 
     def __init__(self, data_dir: Path, database_url: str | None = None, **settings: Any) -> None:
         url = SecretStr(database_url) if database_url else None
-        database = DatabaseSettings(url=url)
-        examples = ExamplesSettings(ingest=False)
-        self._settings = Settings(data_dir=data_dir, examples=examples, database=database, **settings)
+        own = {"database": DatabaseSettings(url=url), "examples": ExamplesSettings(ingest=False), **settings}
+        self._settings = Settings(data_dir=data_dir, **own)
         self._runner = asyncio.Runner()
-        self._opening = open_container(self._settings)
+        self._opening = Opening(self._settings)
 
     def __enter__(self) -> "LiveService":
-        self.container = self._runner.run(self._opening.__aenter__())
-        self._app = create_app(self._settings, self.container)
+        self._runner.run(self._opening.__aenter__())
+        self.container = self._opening.container
+        self._app = create_app(self._settings, self._opening)
         transport = httpx2.ASGITransport(app=self._app, raise_app_exceptions=False)
         self._http = httpx2.AsyncClient(transport=transport, base_url="http://service")
         return self
@@ -88,6 +89,11 @@ class LiveService:
             "server": ("service", 80),
         }
         await self._app(scope, receive, send)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the service; it runs only while something is asked of it."""
+        return self._runner.get_loop()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the loop of the service."""

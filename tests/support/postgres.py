@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -10,26 +9,59 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
+
+from tests.support.service import free_port
+
 USER = "postgres"
 
 
+class Postgres:
+    """A server that can be stopped, frozen and brought back; ``url`` is without the database's name."""
+
+    def __init__(self, root: Path, programs: Path) -> None:
+        port = free_port()
+        self.url = f"postgresql+psycopg2://{USER}@127.0.0.1:{port}"
+        self._control = [programs / "pg_ctl", "-w", "-D", root / "data", "-l", root / "log"]
+        self._options = f"-p {port} -c listen_addresses=127.0.0.1 -k {root} -c fsync=off"
+        self._pid_file = root / "data" / "postmaster.pid"
+
+    def start(self) -> None:
+        _run(*self._control, "-o", self._options, "start")
+
+    def stop(self) -> None:
+        """Stop as a crash does: connections break, what was not committed is gone."""
+        _run(*self._control, "-m", "immediate", "stop")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let connections stay open and nothing answer."""
+        master = psutil.Process(int(self._pid_file.read_text(encoding="ascii").split()[0]))
+        processes = [master, *master.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """Yield the URL of a fresh server without the database's name, and stop the server."""
+def running_postgres() -> Iterator[Postgres]:
+    """Start a fresh server, and stop it when the block ends."""
     # Directly under /tmp: the path of a socket is short, and nobody may enter it, whoever owns the home folder.
     with tempfile.TemporaryDirectory(prefix="rag-pg-", dir="/tmp") as folder:
         root = Path(folder)
         programs = _copy_programs(root)
         _give_away(root)
-        port = _free_port()
-        data = root / "data"
-        _run(programs / "initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {root} -c fsync=off"
-        _run(programs / "pg_ctl", "-D", data, "-l", root / "log", "-w", "-o", options, "start")
+        _run(programs / "initdb", "-D", root / "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C")
+        server = Postgres(root, programs)
+        server.start()
         try:
-            yield f"postgresql+psycopg2://{USER}@127.0.0.1:{port}"
+            yield server
         finally:
-            _run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            server.stop()
 
 
 def _copy_programs(root: Path) -> Path:
@@ -47,10 +79,10 @@ def _give_away(root: Path) -> None:
             shutil.chown(path, "nobody", "nogroup")
 
 
-def _run(program: Path, *arguments: object) -> None:
+def _run(*command: object) -> None:
     identity = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
     subprocess.run(
-        [program, *map(str, arguments)],
+        [*map(str, command)],
         check=True,
         cwd="/",
         stdout=subprocess.DEVNULL,
@@ -58,9 +90,3 @@ def _run(program: Path, *arguments: object) -> None:
         timeout=60,
         **identity,
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,17 +17,23 @@ COMMAND = Path(sys.executable).with_name("advanced-rag")
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that is ready; ``start_s`` is the time it took from its command."""
+    """A service that is ready; ``start_s`` is the time it took from its command, ``log`` the last lines it wrote."""
 
     process: "subprocess.Popen[str]"
     url: str
     start_s: float
+    log: deque[str]
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
@@ -39,11 +46,12 @@ def running(data_dir: Path, **environment: str) -> Iterator[RunningService]:
         [COMMAND, "serve"], env={**os.environ, **own, **environment}, stderr=subprocess.PIPE, text=True
     )
     with process, process.stderr as lines:
-        drain = threading.Thread(target=lines.read)
+        log: deque[str] = deque(maxlen=5000)
+        drain = threading.Thread(target=log.extend, args=[lines])
         try:
             assert any("serving on" in line for line in lines), "the service did not start"
             drain.start()
-            yield RunningService(process, f"http://127.0.0.1:{port}", time.perf_counter() - started)
+            yield RunningService(process, f"http://127.0.0.1:{port}", time.perf_counter() - started, log)
         finally:
             process.kill()
             if drain.ident is not None:

@@ -1,39 +1,23 @@
-"""Chat, its sessions, and feedback."""
+"""Chat."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import APIRouter, Path, Query, Response, status
+from fastapi import APIRouter, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from advanced_rag.api.context import Context, RequestContext
 from advanced_rag.api.errors import problem
 from advanced_rag.api.hangup import CancellingRoute
-from advanced_rag.api.schemas import (
-    ChatRequest,
-    ChatResponse,
-    CitationOut,
-    FeedbackRequest,
-    FeedbackResponse,
-    MessageOut,
-    MessagePage,
-    RetrieveResponse,
-    SessionOut,
-    SessionPage,
-    SessionRequest,
-)
+from advanced_rag.api.schemas import ChatRequest, ChatResponse, CitationOut, RetrieveResponse
 from advanced_rag.exceptions import RagError
 from advanced_rag.models.chat import Citation
 from advanced_rag.models.filters import parse_filter
 from advanced_rag.services.chat import ChatEvent, ChatQuestion, Retrieved, Token
 
 router = APIRouter(route_class=CancellingRoute, tags=["chat"])
-
-SessionIdPath = Annotated[str, Path(max_length=64)]
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[str | None, Query(max_length=600)]
 
 
 @router.post("/v1/chat", response_model=ChatResponse)
@@ -47,7 +31,7 @@ async def chat(body: ChatRequest, context: Context) -> ChatResponse | Response:
         domain=body.domain,
     )
     if body.session_id is not None:
-        await context.services.chat.session(context.tenant, body.session_id)
+        await context.services.chat.session(context.tenant, body.session_id, context.deadline)
     if body.stream:
         return EventSourceResponse(_events(question, context), headers={"Cache-Control": "no-cache"})
     answer = await context.services.chat.answer(context.tenant, question, context.deadline)
@@ -80,50 +64,3 @@ def _event(event: ChatEvent, context: RequestContext) -> bytes:
 
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-@router.post("/v1/sessions", status_code=status.HTTP_201_CREATED)
-async def create_session(body: SessionRequest, context: Context) -> SessionOut:
-    """Open a session."""
-    return SessionOut.of(await context.services.chat.create_session(context.tenant, body.title))
-
-
-@router.get("/v1/sessions")
-async def list_sessions(context: Context, limit: Limit = 50, cursor: Cursor = None) -> SessionPage:
-    """List sessions, newest first."""
-    page = await context.services.chat.sessions(context.tenant, limit, cursor)
-    return SessionPage(sessions=[SessionOut.of(item) for item in page.items], next_cursor=page.next_cursor)
-
-
-@router.get("/v1/sessions/{session_id}")
-async def get_session(session_id: SessionIdPath, context: Context) -> SessionOut:
-    """Return a session."""
-    return SessionOut.of(await context.services.chat.session(context.tenant, session_id))
-
-
-@router.get("/v1/sessions/{session_id}/messages")
-async def list_messages(
-    session_id: SessionIdPath, context: Context, limit: Limit = 50, cursor: Cursor = None
-) -> MessagePage:
-    """List the messages of a session, oldest first."""
-    page = await context.services.chat.messages(context.tenant, session_id, limit, cursor)
-    return MessagePage(messages=[MessageOut.of(item) for item in page.items], next_cursor=page.next_cursor)
-
-
-@router.patch("/v1/sessions/{session_id}")
-async def rename_session(session_id: SessionIdPath, body: SessionRequest, context: Context) -> SessionOut:
-    """Change the title of a session."""
-    return SessionOut.of(await context.services.chat.rename_session(context.tenant, session_id, body.title))
-
-
-@router.delete("/v1/sessions/{session_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_session(session_id: SessionIdPath, context: Context) -> None:
-    """Delete a session with its messages."""
-    await context.services.chat.delete_session(context.tenant, session_id)
-
-
-@router.post("/v1/feedback", status_code=status.HTTP_201_CREATED)
-async def add_feedback(body: FeedbackRequest, context: Context) -> FeedbackResponse:
-    """Say what an answer was worth."""
-    feedback_id = await context.services.chat.add_feedback(context.tenant, body.message_id, body.rating, body.comment)
-    return FeedbackResponse(id=feedback_id, request_id=context.request_id)

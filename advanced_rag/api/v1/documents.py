@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Path, Query
 
 from advanced_rag.api.body import StrictJsonRoute
-from advanced_rag.api.context import Context
+from advanced_rag.api.context import BoundedContext, Context
 from advanced_rag.api.schemas import (
     MAX_METADATA_BYTES,
     DeletedResponse,
@@ -42,7 +42,7 @@ async def ingest(body: IngestRequest, context: Context) -> IngestResponse:
 
 @router.get("/v1/documents", response_model_exclude_none=True)
 async def list_documents(
-    context: Context,
+    context: BoundedContext,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=600)] = None,
 ) -> DocumentPage:
@@ -52,7 +52,7 @@ async def list_documents(
 
 
 @router.get("/v1/documents/{document_id}")
-async def get_document(document_id: DocumentIdPath, context: Context) -> DocumentOut:
+async def get_document(document_id: DocumentIdPath, context: BoundedContext) -> DocumentOut:
     """Return a document with its text."""
     return DocumentOut.of(await context.services.documents.get(context.tenant, document_id))
 

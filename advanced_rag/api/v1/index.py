@@ -4,14 +4,14 @@ from fastapi import APIRouter
 
 from advanced_rag import __version__
 from advanced_rag.api.body import StrictJsonRoute
-from advanced_rag.api.context import Context
+from advanced_rag.api.context import BoundedContext, Context
 from advanced_rag.api.schemas import CollectionOut, StatusResponse, VerifyRequest, VerifyResponse
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["index"])
 
 
 @router.get("/v1/status")
-async def get_status(context: Context) -> StatusResponse:
+async def get_status(context: BoundedContext) -> StatusResponse:
     """Tell what the service holds and is made of."""
     documents, chunks = await context.services.documents.counts(context.tenant)
     index = await context.services.health.index()

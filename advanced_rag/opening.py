@@ -1,0 +1,139 @@
+"""Opens the container, and goes on trying while something it needs elsewhere is down."""
+
+import asyncio
+import fcntl
+import gc
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import IO
+
+from advanced_rag.config import Settings
+from advanced_rag.container import Announce, Container, open_container
+from advanced_rag.exceptions import RagError, StartingError, StartupError, UnavailableError
+from advanced_rag.telemetry.logs import get_logger
+
+LOCK_FILE = "service.lock"
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 5.0
+_log = get_logger(__name__)
+
+
+class Opening:
+    """Holds the data directory for this process alone, and the container once it is open.
+
+    Entering raises StartupError for what is missing or wrong. What merely does not answer, on another machine, is waited for
+    in the background; in this process it is an error like any other.
+    """
+
+    def __init__(self, settings: Settings, announce: Announce = lambda _: None) -> None:
+        self._settings = settings
+        self._announce = announce
+        self._stack = AsyncExitStack()
+        self._opened: Container | None = None
+        self._trying: asyncio.Task[None] | None = None
+        self.problem: RagError | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the container is there."""
+        return self._opened is not None
+
+    @property
+    def container(self) -> Container:
+        """The container; raises StartingError until it is open."""
+        if self._opened is None:
+            raise StartingError("the service is starting: something it needs does not answer yet")
+        return self._opened
+
+    def drain(self) -> None:
+        """Say from now on that the service is not ready: it is about to stop."""
+        if self._opened is not None:
+            self._opened.health.drain()
+
+    async def __aenter__(self) -> "Opening":
+        """Open the container, or begin to wait for what it needs."""
+        self._stack.enter_context(_DataDirectory(self._settings.data_dir))
+        try:
+            await self._open()
+        except UnavailableError as error:
+            if self._settings.is_embedded:
+                await self._stack.aclose()
+                raise
+            self._note(error)
+            self._trying = asyncio.create_task(self._try_again())
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close what is open."""
+        if self._trying is not None:
+            self._trying.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._trying
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        self._opened = await self._stack.enter_async_context(open_container(self._settings, self._announce))
+        self.problem = None
+
+    async def _try_again(self) -> None:
+        wait_s = _FIRST_WAIT_S
+        while not self.is_open:
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            try:
+                await self._open()
+            except RagError as error:
+                self._note(error)
+        self._announce("everything answers: ready")
+        keep_what_is_loaded()
+
+    def _note(self, error: RagError) -> None:
+        if self.problem is None or self.problem.message != error.message:
+            _log.warning("waiting", code=error.code)
+            self._announce(f"waiting: {error.message}")
+        self.problem = error
+
+
+def keep_what_is_loaded() -> None:
+    """Tell the garbage collector that what start-up made stays: walking all of it holds up every request for a while."""
+    gc.collect()
+    gc.freeze()
+
+
+def is_in_use(data_dir: Path) -> bool:
+    """Tell whether a process holds the data directory."""
+    try:
+        with (data_dir / LOCK_FILE).open("r+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class _DataDirectory:
+    """Held by one process alone, as Milvus Lite needs it; raises StartupError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = (self._folder / LOCK_FILE).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StartupError(f"data_dir: {self._folder} cannot be written ({error.strerror})") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise StartupError(f"data_dir: {self._folder} is used by another process of advanced-rag") from None
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.truncate(0)
+            self._file.close()

@@ -1,0 +1,1 @@
+"""Faults of the network and of processes, under load: minutes, not seconds. `make chaos` runs them."""
