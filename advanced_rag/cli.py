@@ -78,7 +78,7 @@ async def _serve(settings: Settings) -> None:
             listener.listen(_BACKLOG)
             _write_address(settings, f"http://{host}:{port}")
             _announce(f"serving on http://{host}:{port} (Ctrl-C to stop)")
-            await _Server(config, opening.drain).serve(sockets=[listener])
+            await _Server(config, opening.drain, server_settings.shutdown_delay_s).serve(sockets=[listener])
 
 
 @asynccontextmanager
@@ -96,15 +96,25 @@ async def _opened(settings: Settings) -> AsyncIterator[Opening]:
 
 
 class _Server(uvicorn.Server):
-    """Ends on SIGTERM or Ctrl-C with status 0, once every request in work is answered; tells ``on_exit`` first."""
+    """Ends on SIGTERM or Ctrl-C with status 0, once every request in work is answered.
 
-    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+    It tells ``on_exit`` first and goes on accepting for ``delay_s``, so that balancers learn of it; a second signal makes
+    that short.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None], delay_s: float) -> None:
         super().__init__(config)
         self._on_exit = on_exit
+        self._delay_s = delay_s
+        self._is_told = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._is_told or not self._delay_s:
+            super().handle_exit(sig, frame)
+        else:
+            asyncio.get_running_loop().call_later(self._delay_s, super().handle_exit, sig, frame)
+        self._is_told = True
         self._on_exit()
-        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -42,6 +42,7 @@ class ServerSettings(Section):
     max_body_bytes: int = Field(1_048_576, ge=1024)
     ingest_max_body_bytes: int = Field(67_108_864, ge=1024)
     request_timeout_s: Seconds = 30.0
+    shutdown_delay_s: float = Field(0.0, ge=0, le=60)
     shutdown_timeout_s: Seconds = 30.0
     docs: bool = True
     metrics: bool = True

@@ -53,6 +53,8 @@ class Database:
         self.engine = open_engine(url, settings)
         event.listen(self.engine, "connect", lambda *_: metrics.DB_CONNECTIONS_OPENED.inc())
         event.listen(self.engine, "checkout", lambda *_: metrics.DB_CHECKOUTS.inc())
+        # SQLAlchemy lets the driver's own error through when a connection breaks while its isolation level is set.
+        self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
 
     @property
     def has_one_writer(self) -> bool:
@@ -61,17 +63,26 @@ class Database:
 
     def read(self, work: Work[T]) -> T:
         """Run reading statements, each seeing what is committed."""
-        with _translated(), self.engine.connect().execution_options(**_AUTOCOMMIT) as connection:
+        with self._translated(), self.engine.connect().execution_options(**_AUTOCOMMIT) as connection:
             return work(connection)
 
     def write(self, work: Work[T]) -> T:
         """Run one transaction: all of it is kept, or nothing when it raises."""
-        with _translated(), self.engine.begin() as connection:
+        with self._translated(), self.engine.begin() as connection:
             return work(connection)
 
     def close(self) -> None:
         """Close every connection that is not in use."""
         self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (exc.ProgrammingError, exc.DataError):
+            raise  # a fault of this code, not of the database
+        except (exc.SQLAlchemyError, self._driver_error) as error:
+            raise translate(error) from error
 
 
 def open_engine(url: str, settings: DatabaseSettings) -> Engine:
@@ -129,18 +140,8 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (exc.ProgrammingError, exc.DataError):
-        raise  # a fault of this code, not of the database
-    except exc.SQLAlchemyError as error:
-        raise translate(error) from error
-
-
-def translate(error: exc.SQLAlchemyError) -> RagError:
-    """Return our own error for one of SQLAlchemy's."""
+def translate(error: Exception) -> RagError:
+    """Return our own error for one of SQLAlchemy's or of the driver's."""
     if isinstance(error, exc.TimeoutError):
         return PoolExhaustedError("no database connection came free in time")
     if isinstance(error, exc.IntegrityError):

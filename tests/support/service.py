@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
+
 COMMAND = Path(sys.executable).with_name("advanced-rag")
 
 
@@ -23,6 +25,11 @@ class RunningService:
     url: str
     start_s: float
     log: deque[str]
+
+    def faults(self) -> str:
+        """Return what the service logged of its own faults: the text of their tracebacks."""
+        lines = (orjson.loads(line) for line in self.log if "unexpected_error" in line)
+        return "\n\n".join(line.get("exception", "") for line in lines)
 
 
 def free_port() -> int:
