@@ -27,6 +27,7 @@ from advanced_rag.opening import LOCK_FILE, Opening, is_in_use, keep_what_is_loa
 from advanced_rag.storage.database import open_engine
 from advanced_rag.storage.migrations import migrate as migrate_schema
 from advanced_rag.telemetry.logs import logging_to_stderr
+from advanced_rag.telemetry.tracing import tracing
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Retrieval and chat over your own documents.")
 out = Console()
@@ -62,7 +63,11 @@ def serve() -> None:
 
 async def _serve(settings: Settings) -> None:
     server_settings = settings.server
-    with _listen(server_settings.host, server_settings.port) as listener, logging_to_stderr(settings.logging):
+    with (
+        _listen(server_settings.host, server_settings.port) as listener,
+        logging_to_stderr(settings.logging),
+        tracing(settings.tracing),
+    ):
         async with _opened(settings) as opening:
             config = uvicorn.Config(
                 create_app(settings, opening),

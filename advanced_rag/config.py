@@ -215,6 +215,15 @@ class LoggingSettings(Section):
     format: Literal["json", "console"] = "json"
 
 
+class TracingSettings(Section):
+    """Traces, sent to an OpenTelemetry collector over HTTP."""
+
+    enabled: bool = False
+    endpoint: str = "http://127.0.0.1:4318/v1/traces"
+    sample_ratio: float = Field(1.0, ge=0, le=1)
+    timeout_s: Seconds = 3.0
+
+
 class Settings(BaseSettings):
     """All settings of the service."""
 
@@ -244,6 +253,7 @@ class Settings(BaseSettings):
     examples: ExamplesSettings = ExamplesSettings()
     jobs: JobSettings = JobSettings()
     logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -38,6 +38,7 @@ ROOMS = {
     "openai": ("llm/",),
     "prometheus_client": ("telemetry/metrics.py", "api/ops.py"),
     "structlog": ("telemetry/logs.py",),
+    "opentelemetry": ("telemetry/tracing.py",),
     "tenacity": ("resilience/guard.py",),
     "typer": ("cli.py",),
 }

@@ -20,6 +20,7 @@ from advanced_rag.api.v1 import chat, documents, index, retrieve, sessions
 from advanced_rag.config import Settings, load_settings
 from advanced_rag.opening import Opening, keep_what_is_loaded
 from advanced_rag.telemetry.logs import logging_to_stderr
+from advanced_rag.telemetry.tracing import tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorResponse} for code in (400, 404, 413, 415, 422, 429, 503)}
@@ -36,7 +37,7 @@ def create_app(settings: Settings | None = None, opening: Opening | None = None)
         docs_url="/docs" if server.docs else None,
         openapi_url="/openapi.json" if server.docs else None,
         redoc_url=None,
-        telemetry={"tracing": False, "metrics": False},
+        telemetry={"tracing": settings.tracing.enabled, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.opening = opening
     app.state.body_limits = BodyLimits(server.max_body_bytes, {"ingest": server.ingest_max_body_bytes})
@@ -60,7 +61,7 @@ def _lifespan(settings: Settings, opening: Opening | None) -> Any:
         if opening is not None:
             yield
             return
-        with logging_to_stderr(settings.logging):
+        with logging_to_stderr(settings.logging), tracing(settings.tracing):
             async with Opening(settings) as own:
                 app.state.opening = own
                 keep_what_is_loaded()

@@ -24,6 +24,7 @@ from advanced_rag.storage.database import Transaction
 from advanced_rag.storage.sessions import SessionRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
+from advanced_rag.telemetry.tracing import stage
 
 REFUSAL = "I found no answer to this in the documents."
 LOCAL_USER = "local"
@@ -90,20 +91,23 @@ class ChatService:
         Raises NotFoundError for a session that is not there, UnavailableError when nothing can be searched.
         """
         started = time.perf_counter()
-        history = await self._history(tenant, question.session_id, deadline)
+        with stage("history"):
+            history = await self._history(tenant, question.session_id, deadline)
         result = await self._retrieve(tenant, question, history, deadline)
         yield Retrieved(result)
         draft = _Draft(list(result.degraded))
         if self._is_answerable(question.message, result):
             asked = Question(question.message, result.hits, history[-self._settings.history_messages :])
-            async for text in self._speak(asked, draft):
-                yield Token(text)
+            with stage("answer", holds=False):
+                async for text in self._speak(asked, draft):
+                    yield Token(text)
         text, citations = check_citations(draft.text, result.hits)
         answered = bool(text)
         for citation in citations:
             yield citation
         metrics.CHAT_ANSWERED.labels(str(answered).lower()).inc()
-        session_id, message_id = await self._save(tenant, question, text or REFUSAL, citations, answered, draft.provider)
+        with stage("save"):
+            session_id, message_id = await self._save(tenant, question, text or REFUSAL, citations, answered, draft.provider)
         timings = {**result.timings_ms, "total": round((time.perf_counter() - started) * 1000, 3)}
         yield ChatAnswer(
             session_id, message_id, text or REFUSAL, answered, citations, draft.provider, draft.degraded, timings

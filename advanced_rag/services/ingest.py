@@ -24,6 +24,7 @@ from advanced_rag.storage.ids import chunk_id, content_hash
 from advanced_rag.storage.jobs import Job, JobRepository, new_job
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
+from advanced_rag.telemetry.tracing import stage
 from advanced_rag.text.chunk import ChunkLimits, chunk_text
 
 WAVE = 64
@@ -103,8 +104,10 @@ class IngestService:
 
     async def _wave(self, tenant: TenantId, documents: Sequence[DocumentInput]) -> list[IngestResult]:
         async with self._waves:
-            prepared = [await asyncio.to_thread(self._prepare, document) for document in documents]
-            begun, results = await self._database.write(lambda connection: self._begin(connection, tenant, prepared))
+            with stage("chunk"):
+                prepared = [await asyncio.to_thread(self._prepare, document) for document in documents]
+            with stage("store"):
+                begun, results = await self._database.write(lambda connection: self._begin(connection, tenant, prepared))
             results |= await self._finish(tenant, begun)
         for result in results.values():
             metrics.DOCUMENTS_INGESTED.labels(result.status).inc()
@@ -140,8 +143,10 @@ class IngestService:
         if not begun:
             return {}
         try:
-            await self._index.add(tenant, [(item.version.document, item.version.chunks) for item in begun])
-            current = await self._activate(tenant, [item.job for item in begun])
+            with stage("index"):
+                await self._index.add(tenant, [(item.version.document, item.version.chunks) for item in begun])
+            with stage("activate"):
+                current = await self._activate(tenant, [item.job for item in begun])
         except (UnavailableError, OverloadedError) as error:
             _log.warning("ingest_failed", code=error.code, documents=len(begun))
             await self._give_up(tenant, [item.job for item in begun])

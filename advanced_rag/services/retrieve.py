@@ -1,9 +1,8 @@
 """Retrieval: three guarded searches side by side, fused, read back from SQL, reranked, diversified."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,6 +43,7 @@ from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
+from advanced_rag.telemetry.tracing import stage
 from advanced_rag.text.chunk import passage
 
 _SLACK = 10  # candidates read back beyond what is asked, to make up for those SQL does not confirm
@@ -71,15 +71,8 @@ class _Course:
         self.timings_ms: dict[str, float] = {}
         self.degraded: list[Degradation] = []
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            elapsed = time.perf_counter() - started
-            self.timings_ms[name] = round(elapsed * 1000, 3)
-            metrics.STAGE_SECONDS.labels(name).observe(elapsed)
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return stage(name, self.timings_ms)
 
     def degrade(self, component: str, error: RagError) -> None:
         self.degraded.append(Degradation(component, error.code))

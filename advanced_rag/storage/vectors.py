@@ -27,6 +27,7 @@ from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
 Vectors = NDArray[np.float32]
+Version = tuple[int, int]
 
 MAX_TEXT_BYTES = 65_535
 _PAGE = 1000
@@ -41,6 +42,7 @@ _CHANNEL = {
 _NO_KEEPALIVE = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_RECENT = (2, 5)  # older servers have no BM25, and send upserts to the wrong partition where there is a partition key
 _COLLECTION_MISSING, _NOT_LOADED = 100, 101
 _REFUSED = {_COLLECTION_MISSING, 1, 5, 65, 700, 1100, 1101, 1102, 1104, 1804, 2000, 65535}
 
@@ -72,10 +74,10 @@ class VersionRange:
 class VectorStore:
     """Every call has a timeout, every search and purge the tenant's clause; calls block, callers use threads."""
 
-    def __init__(self, client: MilvusClient, settings: MilvusSettings, *, is_lite: bool) -> None:
+    def __init__(self, client: MilvusClient, settings: MilvusSettings, version: Version | None) -> None:
         self._client = client
         self._settings = settings
-        self._is_lite = is_lite
+        self._version = version
         self._filled: set[str] = set()
 
     @classmethod
@@ -89,13 +91,13 @@ class VectorStore:
         try:
             with _interrupts_ignored():
                 client = MilvusClient(uri, token=token, timeout=settings.write_timeout_s, grpc_options=channel)
-            is_lite = is_embedded or not _tells_its_version(client, settings.timeout_s)
+            version = None if is_embedded else _version(client, settings.timeout_s)
         except (MilvusException, grpc.RpcError, OSError) as error:
             if is_embedded:
                 message = f"milvus.uri: {uri} is used by another process, or is not a Milvus Lite file"
                 raise StartupError(message) from error
             raise VectorStoreError(f"milvus.uri: {uri} does not answer") from error
-        return cls(client, settings, is_lite=is_lite)
+        return cls(client, settings, version)
 
     def close(self) -> None:
         """Close the connection; Milvus Lite ends with the process."""
@@ -241,10 +243,15 @@ class VectorStore:
             **content,
         }
 
+    def _is_recent(self) -> bool:
+        return self._version is not None and self._version >= _RECENT
+
     def _create(self, name: str, generation: Generation) -> None:
+        if generation.kind == SPARSE and self._version is not None and not self._is_recent():
+            raise VectorStoreRefusedError("BM25 needs Milvus 2.5: upgrade it, or set features.sparse to false")
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("chunk_id", DataType.VARCHAR, is_primary=True, max_length=64)
-        schema.add_field("tenant_id", DataType.VARCHAR, max_length=64, is_partition_key=not self._is_lite)
+        schema.add_field("tenant_id", DataType.VARCHAR, max_length=64, is_partition_key=self._is_recent())
         schema.add_field("document_key", DataType.VARCHAR, max_length=64)
         schema.add_field("version", DataType.INT64)
         schema.add_field(FACETS_FIELD, DataType.JSON)
@@ -295,15 +302,16 @@ class VectorStore:
             metrics.MILVUS_SECONDS.labels(kind, operation, outcome).observe(elapsed)
 
 
-def _tells_its_version(client: MilvusClient, timeout_s: float) -> bool:
-    """Tell a Milvus server from Milvus Lite behind a port, which does not know the call."""
+def _version(client: MilvusClient, timeout_s: float) -> Version | None:
+    """Return the version of a server; None for Milvus Lite behind a port, which does not know the call."""
     try:
-        client.get_server_version(timeout=timeout_s)
+        answer = client.get_server_version(timeout=timeout_s)
     except grpc.RpcError as error:
         if isinstance(error, grpc.Call) and error.code() == grpc.StatusCode.UNIMPLEMENTED:
-            return False
+            return None
         raise
-    return True
+    numbers = re.match(r"v?(\d+)\.(\d+)", answer)
+    return (int(numbers[1]), int(numbers[2])) if numbers else _RECENT
 
 
 def translate(error: MilvusException | grpc.RpcError) -> VectorStoreError:

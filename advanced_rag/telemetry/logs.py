@@ -12,6 +12,7 @@ import structlog
 from asgi_correlation_id import correlation_id
 
 from advanced_rag.config import LoggingSettings
+from advanced_rag.telemetry.tracing import trace_ids
 
 _QUEUE_LINES = 10_000
 _QUIET = (
@@ -39,7 +40,7 @@ class _Handler(QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         request_id = correlation_id.get()
-        record.context = {"request_id": request_id} if request_id else {}
+        record.context = {**({"request_id": request_id} if request_id else {}), **trace_ids()}
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:

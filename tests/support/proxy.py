@@ -27,11 +27,11 @@ FINE = Fault()
 
 
 class FaultProxy:
-    """Passes connections on to ``target``; ``fault`` breaks those there are and those to come."""
+    """Passes connections on to the port ``target``; ``fault`` breaks those there are and those to come."""
 
     def __init__(self, target: int) -> None:
         self.port = free_port()
-        self._target = target
+        self.target = target
         self._fault = FINE
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -92,7 +92,7 @@ class FaultProxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             _reset(writer)
             return
