@@ -1,18 +1,14 @@
 """The command line: serve, migrate, and everything the API does, here or at a running service."""
 
 import asyncio
-import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import httpx2
 import typer
-import uvicorn
 import uvloop
 from rich.console import Console
 from rich.progress import Progress
@@ -20,6 +16,7 @@ from rich.table import Table
 
 from advanced_rag import __version__
 from advanced_rag.api.app import create_app
+from advanced_rag.api.server import Server, listen
 from advanced_rag.client import ApiError, AsyncClient
 from advanced_rag.config import Settings, load_settings
 from advanced_rag.exceptions import RagError, StartupError
@@ -36,7 +33,6 @@ err = Console(stderr=True, soft_wrap=True)
 Url = Annotated[str | None, typer.Option(help="A running service; by default the one on this data directory.")]
 _SUFFIXES = {".md", ".txt", ".text", ".markdown", ".rst"}
 _BATCH = 50
-_BACKLOG = 2048
 
 
 def main() -> None:
@@ -62,28 +58,18 @@ def serve() -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    server_settings = settings.server
     with (
-        _listen(server_settings.host, server_settings.port) as listener,
+        listen(settings.server.host, settings.server.port) as listener,
         logging_to_stderr(settings.logging),
         tracing(settings.tracing),
     ):
         async with _opened(settings) as opening:
-            config = uvicorn.Config(
-                create_app(settings, opening),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(server_settings.trusted_proxies),
-                forwarded_allow_ips=server_settings.trusted_proxies,
-                timeout_graceful_shutdown=int(server_settings.shutdown_timeout_s),
-            )
+            server = Server(create_app(settings, opening), settings.server, on_exit=opening.drain)
             keep_what_is_loaded()
             host, port = listener.getsockname()[:2]
-            listener.listen(_BACKLOG)
             _write_address(settings, f"http://{host}:{port}")
             _announce(f"serving on http://{host}:{port} (Ctrl-C to stop)")
-            await _Server(config, opening.drain, server_settings.shutdown_delay_s).serve(sockets=[listener])
+            await server.run_on(listener)
 
 
 @asynccontextmanager
@@ -100,53 +86,8 @@ async def _opened(settings: Settings) -> AsyncIterator[Opening]:
         yield opening
 
 
-class _Server(uvicorn.Server):
-    """Ends on SIGTERM or Ctrl-C with status 0, once every request in work is answered.
-
-    It tells ``on_exit`` first and goes on accepting for ``delay_s``, so that balancers learn of it; a second signal makes
-    that short.
-    """
-
-    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None], delay_s: float) -> None:
-        super().__init__(config)
-        self._on_exit = on_exit
-        self._delay_s = delay_s
-        self._is_told = False
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._is_told or not self._delay_s:
-            super().handle_exit(sig, frame)
-        else:
-            asyncio.get_running_loop().call_later(self._delay_s, super().handle_exit, sig, frame)
-        self._is_told = True
-        self._on_exit()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-
-
 def _write_address(settings: Settings, url: str) -> None:
     (settings.data_dir / LOCK_FILE).write_text(url, encoding="utf-8")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise StartupError(f"server.port: {host}:{port} cannot be used ({error.strerror})") from None
-    return listener
 
 
 @cli.command()

@@ -41,6 +41,11 @@ class ServerSettings(Section):
     trusted_proxies: list[str] = []
     max_body_bytes: int = Field(1_048_576, ge=1024)
     ingest_max_body_bytes: int = Field(67_108_864, ge=1024)
+    max_header_bytes: int = Field(32_768, ge=1024)
+    header_timeout_s: Seconds = 10.0
+    body_timeout_s: Seconds = 10.0
+    body_bytes_per_s: int = Field(10_240, ge=1)
+    write_timeout_s: Seconds = 30.0
     request_timeout_s: Seconds = 30.0
     shutdown_delay_s: float = Field(0.0, ge=0, le=60)
     shutdown_timeout_s: Seconds = 30.0

@@ -6,6 +6,7 @@
     │   ├── MalformedBodyError  400
     │   ├── UnsupportedMediaTypeError 415
     │   ├── BodyTooLargeError   413
+    │   ├── BodyTooSlowError    408
     │   ├── InvalidFilterError, InvalidCursorError, UnknownDomainError, FeatureDisabledError
     │   ├── NotFoundError       404
     │   └── ConflictError       409
@@ -97,6 +98,13 @@ class BodyTooLargeError(InvalidRequestError):
 
     code = "body_too_large"
     status = 413
+
+
+class BodyTooSlowError(InvalidRequestError):
+    """The body takes longer to arrive than anybody waits for it."""
+
+    code = "body_too_slow"
+    status = 408
 
 
 class InvalidFilterError(InvalidRequestError):

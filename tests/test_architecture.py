@@ -26,7 +26,7 @@ ROOMS = {
     "fastapi": ("api/",),
     "starlette": ("api/",),
     "slowapi": ("api/",),
-    "uvicorn": ("cli.py",),
+    "uvicorn": ("api/server.py",),
     "sqlalchemy": ("storage/",),
     "alembic": ("storage/migrations.py",),
     "pymilvus": ("storage/vectors.py",),

@@ -23,7 +23,9 @@ from advanced_rag.telemetry.logs import logging_to_stderr
 from advanced_rag.telemetry.tracing import tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorResponse} for code in (400, 404, 413, 415, 422, 429, 503)}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ErrorResponse} for code in (400, 404, 408, 413, 415, 422, 429, 503)
+}
 
 
 def create_app(settings: Settings | None = None, opening: Opening | None = None) -> FastAPI:
@@ -40,7 +42,9 @@ def create_app(settings: Settings | None = None, opening: Opening | None = None)
         telemetry={"tracing": settings.tracing.enabled, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.opening = opening
-    app.state.body_limits = BodyLimits(server.max_body_bytes, {"ingest": server.ingest_max_body_bytes})
+    app.state.body_limits = BodyLimits(
+        server.max_body_bytes, {"ingest": server.ingest_max_body_bytes}, server.body_timeout_s, server.body_bytes_per_s
+    )
     limits = [Depends(RateLimits(settings))] if settings.rate_limit.enabled else []
     for module in (documents, retrieve, chat, sessions, index):
         app.include_router(module.router, responses=_ERRORS, dependencies=limits)

@@ -1,5 +1,6 @@
 """Strict JSON bodies: UTF-8, no NaN, no lone surrogates, no NUL, bounded depth; anything else is a clear 4xx."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from advanced_rag.exceptions import (
     BodyTooLargeError,
+    BodyTooSlowError,
     FieldError,
     InvalidRequestError,
     MalformedBodyError,
@@ -22,10 +24,12 @@ _UTF8 = {"", "utf-8", "utf8"}
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """The largest body each route reads, in bytes."""
+    """The largest body each route reads, in bytes, and the time one has: ``timeout_s`` and what ``bytes_per_s`` adds."""
 
     default: int
     routes: Mapping[str, int]
+    timeout_s: float
+    bytes_per_s: int
 
     def of(self, route: str) -> int:
         """Return the limit of a route by its name."""
@@ -67,11 +71,17 @@ class _StrictRequest(Request):
             raise _too_large(limit)
         parts: list[bytes] = []
         size = 0
-        async for part in self.stream():
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
+        try:
+            give_up_at = asyncio.get_running_loop().time() + limits.timeout_s
+            async with asyncio.timeout_at(give_up_at) as patience:
+                async for part in self.stream():
+                    parts.append(part)
+                    size += len(part)
+                    if size > limit:
+                        raise _too_large(limit)
+                    patience.reschedule(give_up_at + size / limits.bytes_per_s)
+        except TimeoutError:
+            raise BodyTooSlowError("the body came too slowly") from None
         self._body = b"".join(parts)
         return self._body
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from advanced_rag.exceptions import (
+    BodyTooSlowError,
     FieldError,
     InvalidRequestError,
     OverloadedError,
@@ -50,6 +51,8 @@ def respond_to(error: RagError, endpoint: str) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(error, OverloadedError | UnavailableError | RateLimitedError):
         headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, BodyTooSlowError):
+        headers["Connection"] = "close"  # what it still sends is nothing anybody reads
     if isinstance(error, RateLimitedError):
         headers |= error.headers
     body = problem(error.code, error.message, fields=fields, details=error.details)
