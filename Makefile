@@ -8,7 +8,7 @@ PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check
 TORCH := $(shell grep -E '^torch==' requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench load lint clean
+.PHONY: help install run test bench load soak chaos lint clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -31,6 +31,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/.installed-chaos: $(VENV)/.installed-dev requirements-chaos.txt
+	@echo "installing a Milvus server"
+	@$(PIP) -r requirements-chaos.txt
+	@touch $@
+
 install: $(VENV)/.installed ## Make the environment .venv
 
 run: install ## Migrate the database and start the service on 127.0.0.1:8000
@@ -47,10 +52,17 @@ bench: $(VENV)/.installed-dev ## Measure on evaluation sets in BEIR layout: make
 load: $(VENV)/.installed-dev ## Send a crowd of users, then a spike, to a service started for it (two minutes)
 	@$(VENV)/bin/python -m tests.load
 
-lint: $(VENV)/.installed-dev ## Check style and types
+soak: $(VENV)/.installed-dev ## Send a steady crowd for twenty minutes, and compare memory and open files (25 minutes)
+	@$(VENV)/bin/python -m tests.load --soak 1200
+
+chaos: $(VENV)/.installed-chaos ## Break dependencies and the network under load (ten minutes)
+	@$(VENV)/bin/python -m pytest -m chaos
+
+lint: $(VENV)/.installed-dev ## Check style and types, and packages for known weaknesses (that asks PyPI)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip --progress-spinner off
 
 clean: ## Remove the environment and caches, never data
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

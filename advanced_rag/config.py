@@ -51,6 +51,7 @@ class ServerSettings(Section):
     shutdown_timeout_s: Seconds = 30.0
     docs: bool = True
     metrics: bool = True
+    profiling: bool = False
 
 
 class AdmissionSettings(Section):

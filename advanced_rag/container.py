@@ -40,6 +40,7 @@ from advanced_rag.services.verify import VerifyService
 from advanced_rag.storage.database import Database
 from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.migrations import check_schema
+from advanced_rag.storage.shared import SharedStore
 from advanced_rag.storage.vectors import VectorStore
 from advanced_rag.telemetry import metrics
 
@@ -187,7 +188,9 @@ def _services(
         retrieve=retrieve,
         chat=ChatService(database, retrieve, extractive, chain, settings.chat),
         verify=VerifyService(database, index, jobs),
-        health=HealthService(database, index, [sql_guard, *guards.values(), rerank_guard], workers),
+        health=HealthService(
+            database, index, _shared_store(settings, stack), [sql_guard, *guards.values(), rerank_guard], workers
+        ),
     )
     return container, jobs
 
@@ -224,6 +227,14 @@ def _breaker(name: str, policy: BreakerPolicy | None = None) -> CircuitBreaker:
     gauge = metrics.BREAKER_STATE.labels(name)
     gauge.set(0)
     return CircuitBreaker(name, policy, on_change=gauge.set)
+
+
+def _shared_store(settings: Settings, stack: AsyncExitStack) -> SharedStore | None:
+    if settings.redis.url is None:
+        return None
+    store = SharedStore(settings.redis, settings.redis.url.get_secret_value())
+    stack.callback(store.close)
+    return store
 
 
 def _providers(settings: Settings) -> FallbackChain | None:

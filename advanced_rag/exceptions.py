@@ -23,6 +23,7 @@
         │   └── TransactionUndoneError
         ├── VectorStoreError
         │   └── VectorStoreRefusedError
+        ├── SharedStoreError
         ├── EncoderError
         ├── RerankerError
         └── ProviderError
@@ -241,6 +242,12 @@ class VectorStoreRefusedError(VectorStoreError):
 
     code = "vector_store_refused"
     retryable = False
+
+
+class SharedStoreError(UnavailableError):
+    """Redis does not answer."""
+
+    code = "redis_unavailable"
 
 
 class EncoderError(UnavailableError):

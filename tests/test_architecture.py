@@ -39,6 +39,7 @@ ROOMS = {
     "prometheus_client": ("telemetry/metrics.py", "api/ops.py"),
     "structlog": ("telemetry/logs.py",),
     "opentelemetry": ("telemetry/tracing.py",),
+    "pyinstrument": ("api/profiling.py",),
     "tenacity": ("resilience/guard.py",),
     "typer": ("cli.py",),
 }

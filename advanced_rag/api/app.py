@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 
 from advanced_rag import __version__
 from advanced_rag.api import ops
-from advanced_rag.api.admission import Admission
+from advanced_rag.api.admission import Admission, Occupancy
 from advanced_rag.api.body import BodyLimits
 from advanced_rag.api.errors import install_error_handlers
 from advanced_rag.api.limits import RateLimits
@@ -39,9 +39,11 @@ def create_app(settings: Settings | None = None, opening: Opening | None = None)
         docs_url="/docs" if server.docs else None,
         openapi_url="/openapi.json" if server.docs else None,
         redoc_url=None,
+        separate_input_output_schemas=False,  # else what is left out of an answer when it is empty is said to be required
         telemetry={"tracing": settings.tracing.enabled, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.opening = opening
+    app.state.occupancy = Occupancy(settings.admission)
     app.state.body_limits = BodyLimits(
         server.max_body_bytes, {"ingest": server.ingest_max_body_bytes}, server.body_timeout_s, server.body_bytes_per_s
     )
@@ -52,7 +54,7 @@ def create_app(settings: Settings | None = None, opening: Opening | None = None)
     if server.metrics:
         app.include_router(ops.metrics_router)
     install_error_handlers(app)
-    app.add_middleware(Admission, settings=settings.admission)
+    app.add_middleware(Admission, occupancy=app.state.occupancy)
     app.add_middleware(ObserveRequests)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CorrelationIdMiddleware, validator=lambda value: _REQUEST_ID.match(value) is not None)

@@ -32,6 +32,7 @@ async def request_context(request: Request, timeout_s: TimeoutHeader = None) -> 
     services: Container = request.app.state.opening.container
     longest_s = services.settings.server.request_timeout_s
     deadline = Deadline.after(min(timeout_s or longest_s, longest_s))
+    request.state.tenant = DEFAULT_TENANT
     return RequestContext(services, DEFAULT_TENANT, deadline, correlation_id.get())
 
 

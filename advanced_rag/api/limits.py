@@ -42,6 +42,7 @@ class RateLimits:
             "chat": self._check("chat", chosen.chat, _conversation),
         }
         self._other = self._check("other", None)
+        metrics.begin(metrics.RATE_LIMITED, self._checks)
 
     def __call__(self, request: Request, response: Response) -> None:
         """Count a request; raises RateLimitedError."""

@@ -51,7 +51,9 @@ def _note(scope: Scope, status: int, elapsed_s: float) -> None:
     method = scope["method"] if scope["method"] in {"GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"} else "other"
     metrics.REQUESTS.labels(endpoint, method, str(status)).inc()
     metrics.REQUEST_SECONDS.labels(endpoint).observe(elapsed_s)
-    _log.info("request", endpoint=endpoint, method=method, status=status, duration_ms=round(elapsed_s * 1000, 2))
+    tenant = scope.get("state", {}).get("tenant")
+    duration_ms = round(elapsed_s * 1000, 2)
+    _log.info("request", endpoint=endpoint, method=method, status=status, tenant=tenant, duration_ms=duration_ms)
 
 
 class SecurityHeaders:

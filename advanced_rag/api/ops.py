@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from advanced_rag import __version__
 from advanced_rag.opening import Opening
+from advanced_rag.services.health import ComponentHealth
 
 router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])
@@ -19,32 +20,40 @@ async def live() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/healthz/ready", responses={503: {"description": "a dependency does not answer"}})
+@router.get("/healthz/ready", responses={503: {"description": "not ready: see status"}})
 async def ready(request: Request, response: Response) -> dict[str, Any]:
-    """Tell whether every dependency answers."""
-    return await _readiness(request.app.state.opening, response)
+    """Tell whether the service can take requests: ready, starting, draining, saturated, or not_ready for a dependency."""
+    return await _readiness(request, response)
 
 
-@router.get("/healthz", responses={503: {"description": "not ready"}})
+@router.get("/healthz", responses={503: {"description": "not ready: see status"}})
 async def health(request: Request, response: Response) -> dict[str, Any]:
     """Tell how the process and its dependencies are doing."""
     opening: Opening = request.app.state.opening
     condition = asdict(opening.container.health.condition()) if opening.is_open else {}
-    return {**await _readiness(opening, response), "version": __version__, **condition}
+    return {**await _readiness(request, response), "version": __version__, **condition}
 
 
-async def _readiness(opening: Opening, response: Response) -> dict[str, Any]:
+async def _readiness(request: Request, response: Response) -> dict[str, Any]:
+    opening: Opening = request.app.state.opening
+    components = await opening.container.health.components() if opening.is_open else []
+    status = _status(opening, components, is_saturated=request.app.state.occupancy.is_saturated)
+    response.status_code = 200 if status == "ready" else 503
+    return {"status": status, "components": {component.name: _without_name(component) for component in components}}
+
+
+def _status(opening: Opening, components: list[ComponentHealth], *, is_saturated: bool) -> str:
     if not opening.is_open:
-        response.status_code = 503
-        return {"status": "starting", "components": {}, "reason": opening.problem.code if opening.problem else None}
-    health = opening.container.health
-    components = await health.components()
-    is_ready = not health.is_draining and all(component.ok for component in components)
-    response.status_code = 200 if is_ready else 503
-    return {
-        "status": "ready" if is_ready else "draining" if health.is_draining else "not_ready",
-        "components": {c.name: {"ok": c.ok, "latency_ms": c.latency_ms, "reason": c.reason} for c in components},
-    }
+        return "starting"
+    if opening.container.health.is_draining:
+        return "draining"
+    if not all(component.ok for component in components if component.required):
+        return "not_ready"
+    return "saturated" if is_saturated else "ready"
+
+
+def _without_name(component: ComponentHealth) -> dict[str, Any]:
+    return {key: value for key, value in asdict(component).items() if key != "name"}
 
 
 @metrics_router.get("/metrics", response_class=Response)

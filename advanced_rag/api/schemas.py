@@ -75,7 +75,7 @@ class IngestedDocument(Answer):
 
     id: str
     status: Literal["created", "replaced", "unchanged", "failed"]
-    version: int | None
+    version: int | None = None
     chunks: int
     error: ItemError | None = None
 
@@ -90,7 +90,7 @@ class IngestResponse(Answer):
     """One result per document, in the order they came."""
 
     documents: list[IngestedDocument]
-    request_id: str | None
+    request_id: str | None = None
 
 
 class DocumentOut(Answer):
@@ -101,7 +101,7 @@ class DocumentOut(Answer):
     version: int
     chunks: int
     metadata: dict[str, Any]
-    domain: str | None
+    domain: str | None = None
     created_at: datetime
     updated_at: datetime
     text: str | None = None
@@ -127,7 +127,7 @@ class DocumentPage(Answer):
     """A page of documents."""
 
     documents: list[DocumentOut]
-    next_cursor: str | None
+    next_cursor: str | None = None
 
 
 class DeletedResponse(Answer):
@@ -135,7 +135,7 @@ class DeletedResponse(Answer):
 
     id: str
     deleted: bool = True
-    request_id: str | None
+    request_id: str | None = None
 
 
 class RetrieveRequest(Schema):
@@ -171,7 +171,7 @@ class HitOut(Answer):
     score_kind: str
     legs: dict[str, LegOut]
     metadata: dict[str, Any]
-    page: int | None
+    page: int | None = None
     headings: list[str]
     start: int
     end: int
@@ -210,7 +210,7 @@ class RetrieveResponse(Answer):
     hits: list[HitOut]
     degraded: list[DegradedOut]
     timings_ms: dict[str, float]
-    request_id: str | None
+    request_id: str | None = None
 
     @classmethod
     def of(cls, result: RetrieveResult, request_id: str | None) -> "RetrieveResponse":

@@ -27,6 +27,7 @@ class Bulkhead:
         self._refusal = refusal
         self._waiting = 0
         self._permits = asyncio.Semaphore(permits)
+        metrics.begin(metrics.BULKHEAD_REJECTED, [name])
         self._in_use = metrics.BULKHEAD_IN_USE.labels(name)
 
     @asynccontextmanager

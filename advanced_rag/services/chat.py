@@ -76,6 +76,8 @@ class ChatService:
         self._extractive = extractive
         self._providers = providers
         self._settings = settings
+        metrics.begin(metrics.DEGRADED, ["llm"])
+        metrics.begin(metrics.CHAT_ANSWERED, ["true", "false"])
 
     async def answer(self, tenant: TenantId, question: ChatQuestion, deadline: Deadline) -> ChatAnswer:
         """Answer a question in one piece."""

@@ -10,23 +10,26 @@ from pathlib import Path
 
 from advanced_rag.encoders.workers import EncoderWorkers
 from advanced_rag.exceptions import RagError
+from advanced_rag.models.index import SEMANTIC
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import ping
 from advanced_rag.storage.jobs import JobRepository
+from advanced_rag.storage.shared import SharedStore
 
 _LIMIT_S, _FRESH_S = 2.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
-    """One dependency: whether it answered, in how many milliseconds, and why not."""
+    """One dependency: whether it answered, in how many milliseconds, why not, and whether nothing goes without it."""
 
     name: str
     ok: bool
     latency_ms: float
     reason: str | None = None
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,12 @@ class Condition:
 class HealthService:
     """Asks each dependency, for two seconds at most, and remembers the answers for one."""
 
-    def __init__(self, database: Sql, index: Index, guards: Sequence[Guard], workers: EncoderWorkers) -> None:
+    def __init__(
+        self, database: Sql, index: Index, shared: SharedStore | None, guards: Sequence[Guard], workers: EncoderWorkers
+    ) -> None:
         self._database = database
         self._index = index
+        self._shared = shared
         self._guards = guards
         self._workers = workers
         self._started_at = time.monotonic()
@@ -69,7 +75,7 @@ class HealthService:
         self.is_draining = True
 
     async def components(self) -> list[ComponentHealth]:
-        """Return the health of the database, the vector store and the encoder."""
+        """Return the health of the database, the vector store, the encoder and, where there is one, Redis."""
         async with self._turn:  # whoever comes while they are asked gets the same answer
             if time.monotonic() - self._checked_at > _FRESH_S:
                 self._components = await self._ask()
@@ -90,13 +96,14 @@ class HealthService:
         return {kind: generation.collection for kind, generation in self._index.generations.items()}
 
     async def _ask(self) -> list[ComponentHealth]:
-        return list(
-            await asyncio.gather(
-                _check("database", self._database.read(ping)),
-                _check("vector_store", asyncio.to_thread(self._index.store.ping)),
-                _check("encoder", self._index.semantic.query("ready?", "health")),
-            )
-        )
+        checks = [
+            _check("database", self._database.read(ping)),
+            _check("vector_store", asyncio.to_thread(self._index.store.ping, self._index.generations[SEMANTIC])),
+            _check("encoder", self._index.semantic.query("ready?", "health")),
+        ]
+        if self._shared is not None:
+            checks.append(_check("redis", asyncio.to_thread(self._shared.ping), required=False))
+        return list(await asyncio.gather(*checks))
 
     async def index(self) -> IndexStatus:
         """Return what the index is made of."""
@@ -113,7 +120,7 @@ def _memory_mib() -> float | None:
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
-async def _check(name: str, probe: Awaitable[object]) -> ComponentHealth:
+async def _check(name: str, probe: Awaitable[object], *, required: bool = True) -> ComponentHealth:
     started = time.perf_counter()
     reason = None
     try:
@@ -123,4 +130,4 @@ async def _check(name: str, probe: Awaitable[object]) -> ComponentHealth:
         reason = "timeout"
     except RagError as error:
         reason = error.code
-    return ComponentHealth(name, reason is None, round((time.perf_counter() - started) * 1000, 3), reason)
+    return ComponentHealth(name, reason is None, round((time.perf_counter() - started) * 1000, 3), reason, required)

@@ -24,6 +24,7 @@ class JobWorker:
         self._settings = settings
         self._owner = owner
         self._turn = asyncio.Lock()
+        metrics.begin(metrics.JOBS, ["index", "purge"], ["done", "failed", "dead"])
 
     async def run(self) -> None:
         """Work until cancelled."""

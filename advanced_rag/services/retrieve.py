@@ -102,6 +102,7 @@ class RetrieveService:
         self._rerank_guard = rerank_guard
         self._settings = settings
         self._features = features
+        metrics.begin(metrics.DEGRADED, [*guards, "rerank", "mmr"])
 
     async def retrieve(self, tenant: TenantId, query: RetrieveQuery, deadline: Deadline) -> RetrieveResult:
         """Find the passages that fit a query, best first.

@@ -103,9 +103,13 @@ class VectorStore:
         """Close the connection; Milvus Lite ends with the process."""
         self._client.close()
 
-    def ping(self) -> None:
-        """Prove that the store answers; raises VectorStoreError."""
-        self._call("any", "ping", lambda: self._client.list_collections(timeout=self._settings.timeout_s))
+    def ping(self, generation: Generation) -> None:
+        """Prove that a collection can be searched: a server may list what it cannot search yet. Raises VectorStoreError."""
+        name, timeout = self._name(generation), self._settings.timeout_s
+        nobody = f"chunk_id == {quote('0')}"
+        self._call(
+            generation.kind, "ping", lambda: self._client.query(name, nobody, output_fields=["chunk_id"], timeout=timeout)
+        )
 
     def ensure(self, generation: Generation) -> bool:
         """Create the collection of a generation where it is missing; returns whether it was."""

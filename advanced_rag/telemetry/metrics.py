@@ -1,5 +1,8 @@
 """Every metric the service exports; all labels are bounded."""
 
+from collections.abc import Iterable
+from itertools import product
+
 from prometheus_client import Counter, Gauge, Histogram
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -40,3 +43,9 @@ DROPPED_HITS = Counter("rag_hydration_dropped_total", "Candidates that SQL did n
 CHAT_ANSWERED = Counter("rag_chat_answered_total", "Chat answers.", ["answered"])
 SHED = Counter("rag_shed_total", "Requests turned away because too many were in work.", ["kind"])
 RATE_LIMITED = Counter("rag_rate_limited_total", "Requests refused by a rate limit.", ["endpoint"])
+
+
+def begin(counter: Counter, *values: Iterable[str]) -> None:
+    """Let a counter stand at zero for every combination of label values: no rate knows of what was not there before."""
+    for labels in product(*values):
+        counter.labels(*labels)

@@ -1,5 +1,8 @@
 import pytest
 
+from advanced_rag.config import ServerSettings
+from tests.support.live import LiveService
+
 DOCUMENTS = [
     {
         "id": "boiler",
@@ -89,3 +92,13 @@ def test_concurrent_requests_get_their_own_answers(service):
     answers = service.together([("POST", "/v1/retrieve", {"query": query, "top_k": 1}) for query in queries])
     best = [answer.json()["hits"][0]["document_id"] for answer in answers]
     assert best == ["boiler", "bread", "kessel"] * 8
+
+
+def test_a_profile_is_made_only_where_it_is_allowed(service, data_dir):
+    refused = service.request("POST", "/v1/retrieve?profile=1", json={"query": "pressure"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "feature_disabled")
+    with LiveService(data_dir, server=ServerSettings(profiling=True)) as allowed:
+        answer = allowed.request("POST", "/v1/retrieve?profile=1", json={"query": "secret otters"})
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "pyinstrument" in answer.text
+    assert "otters" not in answer.text

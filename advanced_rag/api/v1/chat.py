@@ -20,7 +20,7 @@ from advanced_rag.services.chat import ChatEvent, ChatQuestion, Retrieved, Token
 router = APIRouter(route_class=CancellingRoute, tags=["chat"])
 
 
-@router.post("/v1/chat", response_model=ChatResponse)
+@router.post("/v1/chat", response_model=ChatResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def chat(body: ChatRequest, context: Context) -> ChatResponse | Response:
     """Answer a question from the documents, with citations; with ``stream`` as server-sent events."""
     question = ChatQuestion(

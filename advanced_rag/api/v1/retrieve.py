@@ -1,19 +1,38 @@
 """Retrieval."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
 
 from advanced_rag.api.context import Context
 from advanced_rag.api.hangup import CancellingRoute
+from advanced_rag.api.profiling import profile
 from advanced_rag.api.schemas import RetrieveRequest, RetrieveResponse
+from advanced_rag.exceptions import FeatureDisabledError
 from advanced_rag.models.filters import parse_filter
 from advanced_rag.models.retrieval import RetrieveQuery
 
 router = APIRouter(route_class=CancellingRoute, tags=["retrieve"])
 
 
-@router.post("/v1/retrieve", response_model_exclude_none=True)
-async def retrieve(body: RetrieveRequest, context: Context) -> RetrieveResponse:
+Profiled = Annotated[
+    bool, Query(alias="profile", description="answer with a profile of the request as HTML, where server.profiling is on")
+]
+
+
+@router.post(
+    "/v1/retrieve",
+    response_model=RetrieveResponse,
+    response_model_exclude_none=True,
+    responses={200: {"content": {"text/html": {}}}},
+)
+async def retrieve(
+    body: RetrieveRequest, context: Context, *, profiled: Profiled = False
+) -> RetrieveResponse | HTMLResponse:
     """Find the passages that fit a query."""
+    if profiled and not context.services.settings.server.profiling:
+        raise FeatureDisabledError("profiles are switched off: server.profiling")
     query = RetrieveQuery(
         query=body.query,
         top_k=body.top_k,
@@ -26,5 +45,7 @@ async def retrieve(body: RetrieveRequest, context: Context) -> RetrieveResponse:
         mmr_lambda=body.mmr_lambda,
         explain=body.explain,
     )
-    result = await context.services.retrieve.retrieve(context.tenant, query, context.deadline)
-    return RetrieveResponse.of(result, context.request_id)
+    found = context.services.retrieve.retrieve(context.tenant, query, context.deadline)
+    if profiled:
+        return await profile(found)
+    return RetrieveResponse.of(await found, context.request_id)
