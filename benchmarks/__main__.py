@@ -12,6 +12,7 @@ from advanced_rag import __version__
 from advanced_rag.client import Client
 from benchmarks.crash import kill_again_and_again
 from benchmarks.datasets import load
+from benchmarks.logs import log_call_us
 from benchmarks.machine import describe
 from benchmarks.quality import compare_fusions, ndcg, rank
 from benchmarks.speed import CONNECTIONS, Speed, ingest, measure_speed
@@ -83,6 +84,7 @@ def _rows(found: Speed) -> list[str]:
         f"| throughput of {CONNECTIONS} against 1 | {found.together.rate / found.alone.rate:.1f} times |",
         f"| retrieve, {CONNECTIONS} connections, p50 / p95 | {_both(found)} ms |",
         f"| processor time of a request at {CONNECTIONS} connections | {found.cpu_ms:.1f} ms |",
+        f"| one log line, on the thread of the request | {log_call_us():.0f} µs |",
         f"| start-up to ready on these documents | {found.start_s:.1f} s |",
         f"| peak memory, service and vector store together | {found.peak_mib:.0f} MiB |",
     ]

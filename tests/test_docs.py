@@ -54,3 +54,9 @@ def test_every_route_tells_which_errors_it_answers_with():
     paths = create_app(Settings()).openapi()["paths"]
     routes = {(method, path): set(item["responses"]) for path, methods in paths.items() for method, item in methods.items()}
     assert {route for route, codes in routes.items() if "/v1/" in route[1] and not {"422", "503"} <= codes} == set()
+
+
+def test_every_line_of_the_security_checklist_names_tests_that_exist():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    tests = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for name in re.findall(r"`(test_\w+)`", text) if f"def {name}(" not in tests} == set()

@@ -1,4 +1,4 @@
-"""Start a service with the example documents, and send it the users of locustfile.py: a steady crowd, then a spike; or a soak."""
+"""Start a service with the example documents, and send it the users of locustfile.py: a crowd, then a spike; or a soak."""
 
 import argparse
 import os

@@ -83,3 +83,16 @@ def test_dashboards_have_ids_and_places_of_their_own():
         panels = orjson.loads(file.read_bytes())["panels"]
         assert len({panel["id"] for panel in panels}) == len(panels)
         assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
+
+
+def test_everything_compose_mounts_is_there():
+    compose = yaml.safe_load((ROOT.parent / "docker-compose.yml").read_text(encoding="utf-8"))
+    volumes = [volume for service in compose["services"].values() for volume in service.get("volumes", [])]
+    mounted = {volume.split(":")[0] for volume in volumes if volume.startswith("./")} - {"./observability/secrets"}
+    assert {path for path in mounted if not (ROOT.parent / path).exists()} == set()
+
+
+def test_the_pipelines_of_the_collector_are_made_of_parts_it_has():
+    collector = yaml.safe_load((ROOT / "otel-collector.yml").read_text(encoding="utf-8"))
+    for pipeline in collector["service"]["pipelines"].values():
+        assert all(set(pipeline[kind]) <= set(collector[kind]) for kind in ("receivers", "processors", "exporters"))
