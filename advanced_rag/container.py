@@ -48,6 +48,7 @@ Announce = Callable[[str], None]
 
 _ENCODER_QUEUE = 4096
 _SEARCHES_WAITING = 256
+_WRITES_AT_ONCE = 8
 _SQL_ATTEMPTS = 2  # the first may find a connection that broke since it was used last
 _SLOW_SHARE = 0.8  # of its time limit: a call that takes so long is counted as slow
 
@@ -121,7 +122,7 @@ async def _open_index(
             await asyncio.to_thread(store.ensure, generation)
         except VectorStoreRefusedError as error:
             raise StartupError(f"milvus.uri: {error.message}") from error
-    return Index(store, generations, semantic, domains)
+    return Index(store, generations, semantic, domains, _write_guard(settings))
 
 
 async def _load(model: str, settings: Settings, cache_folder: Path, announce: Announce) -> Encoder:
@@ -189,7 +190,11 @@ def _services(
         chat=ChatService(database, retrieve, extractive, chain, settings.chat),
         verify=VerifyService(database, index, jobs),
         health=HealthService(
-            database, index, _shared_store(settings, stack), [sql_guard, *guards.values(), rerank_guard], workers
+            database,
+            index,
+            _shared_store(settings, stack),
+            [sql_guard, index.guard, *guards.values(), rerank_guard],
+            workers,
         ),
     )
     return container, jobs
@@ -199,6 +204,11 @@ def _sql_guard(settings: Settings) -> Guard:
     own = settings.database
     bulkhead = Bulkhead("database", permits=own.connections, wait_s=own.pool_wait_s, refusal=PoolExhaustedError)
     return _guarded(bulkhead, timeout_s=own.timeout_s, attempts=_SQL_ATTEMPTS)
+
+
+def _write_guard(settings: Settings) -> Guard:
+    limit_s = settings.milvus.write_timeout_s
+    return _guard("index", permits=_WRITES_AT_ONCE, wait_s=limit_s, timeout_s=limit_s, attempts=settings.milvus.attempts)
 
 
 def _leg_guards(settings: Settings) -> dict[LegName, Guard]:

@@ -51,18 +51,16 @@ class Opening:
 
     async def __aenter__(self) -> "Opening":
         """Open the container, or begin to wait for what it needs."""
-        self._stack.enter_context(_DataDirectory(self._settings.data_dir))
-        try:
-            await self._open()
-        except UnavailableError as error:
-            if self._settings.is_embedded:
-                await self._stack.aclose()
-                raise
-            self._note(error)
-            self._trying = asyncio.create_task(self._try_again())
-        except BaseException:
-            await self._stack.aclose()
-            raise
+        async with self._stack:
+            self._stack.enter_context(_DataDirectory(self._settings.data_dir))
+            try:
+                await self._open()
+            except UnavailableError as error:
+                if self._settings.is_embedded:
+                    raise
+                self._note(error)
+                self._trying = asyncio.create_task(self._try_again())
+            self._stack = self._stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -15,7 +15,7 @@ from benchmarks.datasets import load
 from benchmarks.logs import log_call_us
 from benchmarks.machine import describe
 from benchmarks.quality import compare_fusions, ndcg, rank
-from benchmarks.speed import CONNECTIONS, Speed, ingest, measure_speed
+from benchmarks.speed import CALM, CONNECTIONS, STORM, Speed, ingest, measure_speed
 from tests.support.service import running
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -83,6 +83,10 @@ def _rows(found: Speed) -> list[str]:
         f"| requests a second, 1 / {CONNECTIONS} connections | {found.alone.rate:.0f} / {found.together.rate:.0f} |",
         f"| throughput of {CONNECTIONS} against 1 | {found.together.rate / found.alone.rate:.1f} times |",
         f"| retrieve, {CONNECTIONS} connections, p50 / p95 | {_both(found)} ms |",
+        f"| at {CALM:.0%} of that, at random moments, p95 | {found.calm.p95():.0f} ms |",
+        f"| at {STORM:.0%}: answered, of the {found.together.rate:.0f} | {found.storm.goodput / found.together.rate:.0%} |",
+        f"| p95 of those answered, against {CALM:.0%} | {found.storm.p95() / found.calm.p95():.1f} times |",
+        f"| the others: refused at once with 503 | {found.storm.refused.count(503) / len(found.storm.refused):.1%} |",
         f"| processor time of a request at {CONNECTIONS} connections | {found.cpu_ms:.1f} ms |",
         f"| one log line, on the thread of the request | {log_call_us():.0f} µs |",
         f"| start-up to ready on these documents | {found.start_s:.1f} s |",

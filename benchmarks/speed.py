@@ -10,11 +10,13 @@ from benchmarks.baseline import Baseline, measure
 from benchmarks.datasets import Dataset
 from benchmarks.load import Load, retrieve_all
 from benchmarks.machine import cpu_seconds, memory_mib
+from benchmarks.overload import Flood, flood
 from tests.support.service import running
 
 BATCH = 500
 ALONE, TOGETHER = 300, 1200  # queries sent over one connection, and over many
 CONNECTIONS = 16
+CALM, STORM, FLOOD_S = 0.8, 4.0, 20  # shares of the throughput at many connections, and the seconds of each flood
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Speed:
     start_s: float
     alone: Load
     together: Load
+    calm: Flood
+    storm: Flood
     cpu_ms: float
     baseline: Baseline
 
@@ -55,5 +59,7 @@ def measure_speed(data_dir: Path, dataset: Dataset) -> Speed:
         cpu_ms = (cpu_seconds(pid) - before) / TOGETHER * 1000
         peak_mib = max(peak_mib, memory_mib(pid, "VmHWM"))
         start_s = service.start_s
+        calm = flood(service.url, queries, per_second=CALM * together.rate, seconds=FLOOD_S)
+        storm = flood(service.url, queries, per_second=STORM * together.rate, seconds=FLOOD_S)
     baseline = measure(data_dir, queries[100 : 100 + ALONE])
-    return Speed(len(dataset.documents), ingest_s, peak_mib, start_s, alone, together, cpu_ms, baseline)
+    return Speed(len(dataset.documents), ingest_s, peak_mib, start_s, alone, together, calm, storm, cpu_ms, baseline)

@@ -1,11 +1,15 @@
 """The index as the services see it: the live collections, what is written to them, what is purged from them."""
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
 from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
+from advanced_rag.resilience.deadline import Deadline
+from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.embedding import Embedder
 from advanced_rag.storage.filters import facets
 from advanced_rag.storage.ids import document_key
@@ -23,8 +27,10 @@ class Index:
         generations: dict[str, Generation],
         semantic: Embedder,
         domains: dict[str, Embedder],
+        guard: Guard,
     ) -> None:
         self.store = store
+        self.guard = guard
         self.generations = generations
         self.semantic = semantic
         self.domains = domains
@@ -32,7 +38,7 @@ class Index:
     async def add(self, tenant: TenantId, items: Sequence[tuple[DocumentVersion, Sequence[Chunk]]]) -> None:
         """Embed chunks and write them; doing it again writes the same.
 
-        Raises EncoderError, OverloadedError, VectorStoreError.
+        Raises EncoderError, OverloadedError, or what the guard of writes raises.
         """
         rows = [_row(tenant, document, chunk) for document, pieces in items for chunk in pieces]
         domains = [document.domain for document, pieces in items for _ in pieces]
@@ -42,7 +48,7 @@ class Index:
         if SPARSE in self.generations:
             writes.append((self.generations[SPARSE], rows))
         writes += await self._domain_writes(embedded, domains)
-        await asyncio.gather(*(asyncio.to_thread(self.store.upsert, generation, part) for generation, part in writes))
+        await asyncio.gather(*(self._write(partial(self.store.upsert, *write)) for write in writes))
 
     async def _domain_writes(
         self, embedded: list[IndexRow], domains: list[str | None]
@@ -58,11 +64,14 @@ class Index:
         return writes
 
     async def purge(self, jobs: Sequence[Job]) -> None:
-        """Delete the vectors of the versions that purge jobs name; raises VectorStoreError."""
+        """Delete the vectors of the versions that purge jobs name; raises what the guard of writes raises."""
         for tenant, group in groupby(sorted(jobs, key=lambda job: job.tenant), key=lambda job: job.tenant):
             ranges = [VersionRange(document_key(tenant, job.document_id), job.start, job.below) for job in group]
             for generation in self.generations.values():
-                await asyncio.to_thread(self.store.purge, generation, tenant, ranges)
+                await self._write(partial(self.store.purge, generation, tenant, ranges))
+
+    async def _write(self, run: Callable[[], None]) -> None:
+        await self.guard.call(lambda: asyncio.to_thread(run), Deadline.after(math.inf))
 
 
 def _row(tenant: TenantId, document: DocumentVersion, chunk: Chunk) -> IndexRow:

@@ -41,6 +41,7 @@ from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
+from advanced_rag.storage.vectors import Vectors
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 from advanced_rag.telemetry.tracing import stage
@@ -254,6 +255,10 @@ class RetrieveService:
         order = np.argsort(-final, kind="stable")
         return [replace(head[i], score=float(final[i]), kind="rerank") for i in order] + tail
 
+    async def _vectors(self, tenant: TenantId, ranked: list[Ranked]) -> dict[str, Vectors]:
+        ids = [item.found.chunk.chunk_id for item in ranked]
+        return await asyncio.to_thread(self._index.store.vectors, self._index.generations[SEMANTIC], tenant, ids)
+
     def _mmr_wanted(self, query: RetrieveQuery) -> bool:
         return self._features.mmr if query.mmr is None else query.mmr
 
@@ -264,14 +269,8 @@ class RetrieveService:
             return ranked
         try:
             with course.stage("mmr"):
-                async with deadline.limit("the vector store"):
-                    vectors = await asyncio.to_thread(
-                        self._index.store.vectors,
-                        self._index.generations[SEMANTIC],
-                        tenant,
-                        [item.found.chunk.chunk_id for item in ranked],
-                    )
-        except UnavailableError as error:
+                vectors = await self._guards["semantic"].call(lambda: self._vectors(tenant, ranked), deadline)
+        except (UnavailableError, OverloadedError) as error:
             course.degrade("mmr", error)
             return ranked
         known = [item for item in ranked if item.found.chunk.chunk_id in vectors]
