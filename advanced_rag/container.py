@@ -16,7 +16,7 @@ from advanced_rag.encoders.base import Encoder
 from advanced_rag.encoders.cache import EmbeddingCache
 from advanced_rag.encoders.load import load_encoder, streams
 from advanced_rag.encoders.workers import EncoderWorkers
-from advanced_rag.exceptions import PoolExhaustedError, StartupError, VectorStoreRefusedError
+from advanced_rag.exceptions import ConflictError, PoolExhaustedError, StartupError, VectorStoreRefusedError
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
 from advanced_rag.models.documents import DEFAULT_TENANT
@@ -142,11 +142,12 @@ def _wanted(kind: str, embedder: Embedder) -> Generation:
 async def _live_generations(database: Sql, wanted: list[Generation]) -> dict[str, Generation]:
     live = await database.read(lambda connection: GenerationRepository(connection).live())
     for generation in wanted:
-        existing = live.get(generation.kind)
-        if existing is None:
-            await database.write(lambda c, new=generation: GenerationRepository(c).add_live(new))  # type: ignore[misc]
-            live[generation.kind] = generation
-        elif existing.encoder != generation.encoder:
+        if generation.kind not in live:
+            with suppress(ConflictError):  # another replica was faster
+                await database.write(lambda c, new=generation: GenerationRepository(c).add_live(new))  # type: ignore[misc]
+    live = await database.read(lambda connection: GenerationRepository(connection).live())
+    for generation in wanted:
+        if live[generation.kind].encoder != generation.encoder:
             raise StartupError(
                 f"the {generation.kind} index was built with another encoder or analyzer: set it back, "
                 "or start on an empty data directory and ingest again"

@@ -3,13 +3,14 @@
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from advanced_rag.client import Client
-from tests.conftest import make_database
+from tests.conftest import make_data_dir, make_database
 from tests.support.milvus import MilvusServer
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.service import RunningService, running
@@ -65,3 +66,18 @@ def test_a_service_that_waits_ends_when_it_is_told_to(data_dir):
         assert status(service, "/healthz/ready") == (503, "starting")
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(20) == 0
+
+
+def test_replicas_that_start_at_once_on_nothing_share_what_they_make(tmp_path, prepared_encoders, postgres, milvus):
+    milvus.start()
+    environment = {"RAG_DATABASE__URL": make_database(postgres.url), "RAG_MILVUS__URI": milvus.url}
+    folders = [make_data_dir(tmp_path / name, prepared_encoders) for name in "abc"]
+
+    def ready(folder: Path) -> str:
+        with running(folder, **environment) as service:
+            until_ready(service, 30)
+            with Client(service.url) as client:
+                return client.ingest([{"id": folder.name, "text": "Kingfishers nest."}])["documents"][0]["status"]
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(ready, folders)) == ["created"] * 3
