@@ -16,7 +16,7 @@ from rich.table import Table
 
 from advanced_rag import __version__
 from advanced_rag.api.app import create_app
-from advanced_rag.api.server import Server, listen
+from advanced_rag.api.server import BACKLOG, Server, bind
 from advanced_rag.client import ApiError, AsyncClient
 from advanced_rag.config import Settings, load_settings
 from advanced_rag.exceptions import RagError, StartupError
@@ -59,17 +59,18 @@ def serve() -> None:
 
 async def _serve(settings: Settings) -> None:
     with (
-        listen(settings.server.host, settings.server.port) as listener,
+        bind(settings.server.host, settings.server.port) as listener,
         logging_to_stderr(settings.logging),
         tracing(settings.tracing),
     ):
         async with _opened(settings) as opening:
             server = Server(create_app(settings, opening), settings.server, on_exit=opening.drain)
             keep_what_is_loaded()
+            listener.listen(BACKLOG)
             host, port = listener.getsockname()[:2]
             _write_address(settings, f"http://{host}:{port}")
             _announce(f"serving on http://{host}:{port} (Ctrl-C to stop)")
-            await server.run_on(listener)
+            await server.serve(sockets=[listener])
 
 
 @asynccontextmanager

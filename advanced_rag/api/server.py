@@ -16,11 +16,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from advanced_rag.config import ServerSettings
 from advanced_rag.exceptions import StartupError
 
-_BACKLOG = 2048
+BACKLOG = 2048
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Take a port; connections wait until the server accepts them. Raises StartupError."""
+def bind(host: str, port: int) -> socket.socket:
+    """Take a port; nobody can connect to it before ``listen(BACKLOG)`` is called on it. Raises StartupError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,11 +44,6 @@ class Server(uvicorn.Server):
         self._on_exit = on_exit
         self._delay_s = settings.shutdown_delay_s
         self._is_told = False
-
-    async def run_on(self, listener: socket.socket) -> None:
-        """Serve until told to end."""
-        listener.listen(_BACKLOG)
-        await self.serve(sockets=[listener])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""

@@ -30,7 +30,11 @@ class LiveService:
         self._opening = Opening(self._settings)
 
     def __enter__(self) -> "LiveService":
-        self._runner.run(self._opening.__aenter__())
+        try:
+            self._runner.run(self._opening.__aenter__())
+        except BaseException:
+            self._runner.close()
+            raise
         self.container = self._opening.container
         self._app = create_app(self._settings, self._opening)
         transport = httpx2.ASGITransport(app=self._app, raise_app_exceptions=False)
