@@ -84,6 +84,8 @@ class Opening:
                 await self._open()
             except RagError as error:
                 self._note(error)
+            except Exception as error:  # noqa: BLE001 - the outermost loop: a fault is logged, and the next try may go well
+                _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
         self._announce("everything answers: ready")
         keep_what_is_loaded()
 

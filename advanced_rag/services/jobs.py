@@ -35,6 +35,8 @@ class JobWorker:
                 await self._count()
             except RagError as error:
                 _log.warning("jobs_postponed", code=error.code)
+            except Exception as error:  # noqa: BLE001 - the outermost loop: one fault must not end all background work
+                _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
             await asyncio.sleep(self._settings.interval_s)
 
     async def run_due(self) -> int:
