@@ -63,7 +63,7 @@ async def _serve(settings: Settings) -> None:
         logging_to_stderr(settings.logging),
         tracing(settings.tracing),
     ):
-        async with _opened(settings) as opening:
+        async with _opened(settings, waits=True) as opening:
             server = Server(create_app(settings, opening), settings.server, on_exit=opening.drain)
             keep_what_is_loaded()
             listener.listen(BACKLOG)
@@ -74,7 +74,7 @@ async def _serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Opening]:
+async def _opened(settings: Settings, *, waits: bool = False) -> AsyncIterator[Opening]:
     """Open the container, telling on the terminal what takes long or is waited for."""
     async with AsyncExitStack() as stack:
         with err.status("starting") as progress:
@@ -83,7 +83,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Opening]:
                 _announce(message)
                 progress.update(message)
 
-            opening = await stack.enter_async_context(Opening(settings, announce))
+            opening = await stack.enter_async_context(Opening(settings, announce, waits=waits))
         yield opening
 
 
@@ -247,8 +247,6 @@ async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
     quiet = settings.logging.model_copy(update={"level": "error", "format": "console"})
     with logging_to_stderr(quiet):
         async with _opened(settings) as opening:
-            if opening.problem is not None:
-                raise opening.problem
             transport = httpx2.ASGITransport(app=create_app(settings, opening))
             async with AsyncClient("http://local", transport=transport) as client:
                 yield client

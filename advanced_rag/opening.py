@@ -20,17 +20,18 @@ _log = get_logger(__name__)
 class Opening:
     """Holds the data directory for this process alone, and the container once it is open.
 
-    Entering raises StartupError for what is missing or wrong. What merely does not answer, on another machine, is waited for
-    in the background; in this process it is an error like any other.
+    Entering raises StartupError for what is missing or wrong, UnavailableError for what does not answer. One that ``waits``
+    goes on trying in the background instead, where that is elsewhere: in this process it would never come back.
     """
 
-    def __init__(self, settings: Settings, announce: Announce = lambda _: None) -> None:
+    def __init__(self, settings: Settings, announce: Announce = lambda _: None, *, waits: bool = False) -> None:
         self._settings = settings
         self._announce = announce
+        self._waits = waits and not settings.is_embedded
         self._stack = AsyncExitStack()
         self._opened: Container | None = None
         self._trying: asyncio.Task[None] | None = None
-        self.problem: RagError | None = None
+        self._told = ""
 
     @property
     def is_open(self) -> bool:
@@ -56,7 +57,7 @@ class Opening:
             try:
                 await self._open()
             except UnavailableError as error:
-                if self._settings.is_embedded:
+                if not self._waits:
                     raise
                 self._note(error)
                 self._trying = asyncio.create_task(self._try_again())
@@ -73,7 +74,6 @@ class Opening:
 
     async def _open(self) -> None:
         self._opened = await self._stack.enter_async_context(open_container(self._settings, self._announce))
-        self.problem = None
 
     async def _try_again(self) -> None:
         wait_s = _FIRST_WAIT_S
@@ -90,10 +90,10 @@ class Opening:
         keep_what_is_loaded()
 
     def _note(self, error: RagError) -> None:
-        if self.problem is None or self.problem.message != error.message:
+        if error.message != self._told:
             _log.warning("waiting", code=error.code)
             self._announce(f"waiting: {error.message}")
-        self.problem = error
+        self._told = error.message
 
 
 def keep_what_is_loaded() -> None:

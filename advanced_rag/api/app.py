@@ -68,7 +68,7 @@ def _lifespan(settings: Settings, opening: Opening | None) -> Any:
             yield
             return
         with logging_to_stderr(settings.logging), tracing(settings.tracing):
-            async with Opening(settings) as own:
+            async with Opening(settings, waits=True) as own:
                 app.state.opening = own
                 keep_what_is_loaded()
                 yield

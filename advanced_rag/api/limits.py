@@ -10,14 +10,13 @@ from typing import Any
 
 from fastapi import Request, Response
 from redis import RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 from slowapi.util import get_remote_address
 
 from advanced_rag.config import Settings
 from advanced_rag.exceptions import RateLimitedError
+from advanced_rag.storage.shared import connection_options
 from advanced_rag.telemetry import metrics
 
 Check = Callable[..., None]
@@ -99,9 +98,10 @@ def _limiter(settings: Settings) -> Limiter:
 def _storage(settings: Settings) -> dict[str, Any]:
     if settings.redis.url is None:
         return {"storage_uri": "memory://"}
-    timeout_s = settings.redis.timeout_s
-    options = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "retry": Retry(NoBackoff(), 0)}
-    return {"storage_uri": settings.redis.url.get_secret_value(), "storage_options": options}
+    return {
+        "storage_uri": settings.redis.url.get_secret_value(),
+        "storage_options": connection_options(settings.redis),
+    }
 
 
 def _conversation(request: Request) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable
-from copy import copy
 from typing import Generic, TypeVar
 
 from advanced_rag.exceptions import OverloadedError
@@ -75,7 +74,7 @@ class MicroBatcher(Generic[K, T, R]):
         except BaseException as error:
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(copy(error))  # each raises, and adds its traceback to, one of its own
+                    future.set_exception(error)
             if not isinstance(error, Exception):
                 raise
             return

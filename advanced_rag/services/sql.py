@@ -1,20 +1,22 @@
 """SQL as the services use it: guarded, in bounded threads, one transaction for each function."""
 
-import asyncio
+import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
 from advanced_rag.config import DatabaseSettings
 from advanced_rag.exceptions import PoolExhaustedError
+from advanced_rag.resilience.bulkhead import Bulkhead
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.storage.database import Database, Work
 from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
+
+_WRITER_WAIT_S = 60.0  # SQLite has one writer at a time, and large ingestions take turns
 
 
 class Sql:
@@ -29,7 +31,8 @@ class Sql:
         self._guard = guard
         self._longest_s = settings.pool_wait_s + settings.timeout_s
         self._threads = CapacityLimiter(settings.connections)
-        self._writing = asyncio.Lock() if database.has_one_writer else nullcontext()
+        writers = 1 if database.has_one_writer else settings.connections
+        self._writers = Bulkhead("database_writers", permits=writers, wait_s=_WRITER_WAIT_S, refusal=PoolExhaustedError)
         metrics.DB_POOL_SIZE.set(settings.connections)
 
     async def read(self, work: Work[T], deadline: Deadline | None = None) -> T:
@@ -44,7 +47,7 @@ class Sql:
 
         Raises what ``read`` raises, and ConflictError for a broken constraint.
         """
-        async with self._writing:
+        async with self._writers.permit(deadline.remaining() if deadline else math.inf):
             return await self._run(self._database.write, work, deadline, repeatable=False)
 
     async def _run(self, run: Callable[[Work[T]], T], work: Work[T], deadline: Deadline | None, *, repeatable: bool) -> T:

@@ -42,8 +42,8 @@ _CHANNEL = {
 _NO_KEEPALIVE = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-_RECENT = (2, 5)  # older servers have no BM25, and send upserts to the wrong partition where there is a partition key
-_COLLECTION_MISSING, _NOT_LOADED = 100, 101
+_RECENT = (2, 5)  # older servers have no BM25; those before 2.4 also send upserts to the wrong partition of a partition key
+_COLLECTION_MISSING = 100
 _REFUSED = {_COLLECTION_MISSING, 1, 5, 65, 700, 1100, 1101, 1102, 1104, 1804, 2000, 65535}
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback for each failed call; we log our own line
@@ -82,7 +82,7 @@ class VectorStore:
 
     @classmethod
     def open(cls, uri: str, settings: MilvusSettings, *, is_embedded: bool) -> "VectorStore":
-        """Connect to a server, or start Milvus Lite on a file; call it from the main thread.
+        """Connect to a server, or start Milvus Lite on a file: that from the main thread.
 
         Raises StartupError when the file is in use, VectorStoreError when the server does not answer.
         """

@@ -54,7 +54,9 @@ def wrong(seen: Crowd, start: float, end: float) -> list[tuple[str, int, str | N
 def everything_is_there(url: str, seen: Crowd) -> None:
     with Client(url) as client:
         assert [key for key in seen.acknowledged if not client.document(key)] == []
-        assert client.verify(repair=True)["agrees"] or client.verify()["agrees"]
+        report = client.verify(repair=True)
+        assert [row for row in report["collections"] if row["missing"]] == []
+        assert client.verify()["agrees"]
 
 
 def test_postgres_restarted_again_and_again_fails_requests_only_while_it_is_down(data_dir, postgres, environment):

@@ -78,3 +78,13 @@ def test_a_collector_that_is_gone_disturbs_nobody(data_dir):
             assert client.retrieve("otters")["degraded"] == []
         service.process.terminate()
         assert service.process.wait(15) == 0
+
+
+def test_only_a_share_of_the_requests_is_traced_where_the_settings_say_so(data_dir, collector):
+    tracing = {"RAG_TRACING__ENABLED": "true", "RAG_TRACING__ENDPOINT": collector.endpoint, "RAG_TRACING__SAMPLE_RATIO": "0"}
+    with running(data_dir, **tracing) as service:
+        with Client(service.url) as client:
+            client.retrieve("otters")
+        service.process.terminate()
+        assert service.process.wait(15) == 0
+    assert collector.spans == []

@@ -5,10 +5,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from advanced_rag.config import MilvusSettings
-from benchmarks.machine import family
 from tests.support.live import LiveService
 
 QUERY = "Where do kingfishers nest?"
@@ -17,15 +17,15 @@ QUERY = "Where do kingfishers nest?"
 @pytest.fixture
 def service(data_dir: Path) -> Iterator[LiveService]:
     """A service with little patience for its vector store."""
-    before = set(family(os.getpid()))
+    before = _children()
     with LiveService(data_dir, milvus=MilvusSettings(timeout_s=0.5, attempts=1)) as live:
-        (live.milvus,) = (pid for pid in set(family(os.getpid())) - before if _is_milvus(pid))
+        (live.milvus,) = (child.pid for child in _children() - before if "milvus" in child.name())
         assert live.post("/v1/ingest", documents=[{"id": "birds", "text": "Kingfishers nest in tunnels."}]).is_success
         yield live
 
 
-def _is_milvus(pid: int) -> bool:
-    return "milvus" in Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
+def _children() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))
 
 
 @pytest.fixture

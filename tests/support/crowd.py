@@ -38,10 +38,6 @@ class Crowd:
     outcomes: list[Outcome] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
 
-    def between(self, start: float, end: float) -> list[Outcome]:
-        """Return the calls that were going on at some moment between two."""
-        return [item for item in self.outcomes if item.began <= end and item.began + item.seconds >= start]
-
     def good(self) -> list[Outcome]:
         return [item for item in self.outcomes if 200 <= item.status < 300]
 
