@@ -40,11 +40,14 @@ from advanced_rag.services.verify import VerifyService
 from advanced_rag.storage.database import Database
 from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.migrations import check_schema
+from advanced_rag.storage.row_security import is_bypassed
 from advanced_rag.storage.shared import SharedStore
 from advanced_rag.storage.vectors import VectorStore
 from advanced_rag.telemetry import metrics
+from advanced_rag.telemetry.logs import get_logger
 
 Announce = Callable[[str], None]
+_log = get_logger(__name__)
 
 _ENCODER_QUEUE = 4096
 _SEARCHES_WAITING = 256
@@ -80,6 +83,8 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         await to_thread.run_sync(check_schema, database.engine, abandon_on_cancel=True)
         sql_guard = _sql_guard(settings)
         sql = Sql(database, sql_guard, settings.database)
+        if await sql.read_across(is_bypassed):
+            _log.warning("row_security_bypassed", advice="connect as a role that is no superuser")
         store = await _open_store(settings)
         stack.callback(store.close)
         workers = EncoderWorkers(threads=streams(settings.encoder), max_waiting=_ENCODER_QUEUE)
@@ -140,12 +145,12 @@ def _wanted(kind: str, embedder: Embedder) -> Generation:
 
 
 async def _live_generations(database: Sql, wanted: list[Generation]) -> dict[str, Generation]:
-    live = await database.read(lambda connection: GenerationRepository(connection).live())
+    live = await database.read_across(lambda c: GenerationRepository(c).live())
     for generation in wanted:
         if generation.kind not in live:
             with suppress(ConflictError):  # another replica was faster
-                await database.write(lambda c, new=generation: GenerationRepository(c).add_live(new))  # type: ignore[misc]
-    live = await database.read(lambda connection: GenerationRepository(connection).live())
+                await database.write_across(lambda c, new=generation: GenerationRepository(c).add_live(new))  # type: ignore[misc]
+    live = await database.read_across(lambda c: GenerationRepository(c).live())
     for generation in wanted:
         if live[generation.kind].encoder != generation.encoder:
             raise StartupError(

@@ -58,10 +58,10 @@ def _one_by_one(container: Container, queries: Sequence[str]) -> tuple[float, fl
 
 
 async def _passages(container: Container) -> list[str]:
-    ids = sorted(await container.database.read(lambda c: DocumentRepository(c, DEFAULT_TENANT).visible_chunk_ids()))
+    ids = sorted(await container.database.read(DEFAULT_TENANT, lambda c: DocumentRepository(c).visible_chunk_ids()))
     texts: list[str] = []
     for start in range(0, len(ids), 500):
         part = ids[start : start + 500]
-        found = await container.database.read(lambda c, part=part: DocumentRepository(c, DEFAULT_TENANT).hydrate(part))
+        found = await container.database.read(DEFAULT_TENANT, lambda c, part=part: DocumentRepository(c).hydrate(part))
         texts += [passage(item.document.title, item.chunk.headings, item.chunk.text) for item in found.values()]
     return texts

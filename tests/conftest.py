@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 
 from advanced_rag.config import EncoderSettings
 from advanced_rag.encoders.load import BUNDLED_MODEL, load_encoder
-from tests.support.postgres import running_postgres
+from tests.support.postgres import USER, running_postgres
 
 settings.register_profile(
     "repeatable",
@@ -58,13 +58,14 @@ def postgres() -> Iterator[str]:
 
 
 def make_database(server: str) -> str:
-    """Create an empty database on a server and return its URL."""
+    """Create an empty database on a server and return its URL, for a role that is no superuser: policies bind it."""
     name = f"t{uuid.uuid4().hex}"
     engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE ROLE {name} LOGIN"))
+        connection.execute(text(f"CREATE DATABASE {name} OWNER {name}"))
     engine.dispose()
-    return f"{server}/{name}"
+    return f"{server}/{name}".replace(f"{USER}@", f"{name}@")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -20,7 +20,7 @@ from advanced_rag.ranking.confidence import confidence
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.services.retrieve import RetrieveService
 from advanced_rag.services.sql import Sql
-from advanced_rag.storage.database import Transaction
+from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.sessions import SessionRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
@@ -120,7 +120,7 @@ class ChatService:
             return []
         await self.session(tenant, session_id, deadline)
         limit = max(self._settings.history_messages, 2)
-        return await self._database.read(lambda c: SessionRepository(c, tenant).recent(session_id, limit), deadline)
+        return await self._database.read(tenant, lambda c: SessionRepository(c).recent(session_id, limit), deadline)
 
     async def _retrieve(
         self, tenant: TenantId, question: ChatQuestion, history: list[Message], deadline: Deadline
@@ -162,8 +162,8 @@ class ChatService:
         answered: bool,  # noqa: FBT001 - private
         provider: str,
     ) -> tuple[str, str]:
-        def save(connection: Transaction) -> tuple[str, str]:
-            repository = SessionRepository(connection, tenant)
+        def save(transaction: TenantTransaction) -> tuple[str, str]:
+            repository = SessionRepository(transaction)
             if question.session_id is None:
                 session = repository.create(LOCAL_USER, question.message[:_TITLE_CHARS])
             else:
@@ -173,38 +173,38 @@ class ChatService:
             )
             return session.id, message_id
 
-        return await self._database.write(save)
+        return await self._database.write(tenant, save)
 
     async def create_session(self, tenant: TenantId, title: str) -> Session:
         """Open an empty session."""
-        return await self._database.write(lambda c: SessionRepository(c, tenant).create(LOCAL_USER, title))
+        return await self._database.write(tenant, lambda c: SessionRepository(c).create(LOCAL_USER, title))
 
     async def session(self, tenant: TenantId, session_id: str, deadline: Deadline | None = None) -> Session:
         """Return a session; raises NotFoundError."""
-        return _found(await self._database.read(lambda c: SessionRepository(c, tenant).get(session_id), deadline))
+        return _found(await self._database.read(tenant, lambda c: SessionRepository(c).get(session_id), deadline))
 
     async def sessions(self, tenant: TenantId, limit: int, cursor: str | None) -> Page[Session]:
         """List sessions, newest first."""
-        return await self._database.read(lambda c: SessionRepository(c, tenant).page(LOCAL_USER, limit, cursor))
+        return await self._database.read(tenant, lambda c: SessionRepository(c).page(LOCAL_USER, limit, cursor))
 
     async def messages(self, tenant: TenantId, session_id: str, limit: int, cursor: str | None) -> Page[Message]:
         """List the messages of a session, oldest first; raises NotFoundError."""
         await self.session(tenant, session_id)
-        return await self._database.read(lambda c: SessionRepository(c, tenant).history(session_id, limit, cursor))
+        return await self._database.read(tenant, lambda c: SessionRepository(c).history(session_id, limit, cursor))
 
     async def rename_session(self, tenant: TenantId, session_id: str, title: str) -> Session:
         """Change the title of a session; raises NotFoundError."""
-        return _found(await self._database.write(lambda c: SessionRepository(c, tenant).rename(session_id, title)))
+        return _found(await self._database.write(tenant, lambda c: SessionRepository(c).rename(session_id, title)))
 
     async def delete_session(self, tenant: TenantId, session_id: str) -> None:
         """Delete a session with all its messages; raises NotFoundError."""
-        if not await self._database.write(lambda c: SessionRepository(c, tenant).remove(session_id)):
+        if not await self._database.write(tenant, lambda c: SessionRepository(c).remove(session_id)):
             raise NotFoundError("no such session")
 
     async def add_feedback(self, tenant: TenantId, message_id: str, rating: int, comment: str | None) -> str:
         """Keep what somebody thinks of an answer; raises NotFoundError."""
         feedback_id = await self._database.write(
-            lambda c: SessionRepository(c, tenant).add_feedback(message_id, rating, comment)
+            tenant, lambda c: SessionRepository(c).add_feedback(message_id, rating, comment)
         )
         if feedback_id is None:
             raise NotFoundError("no such message")

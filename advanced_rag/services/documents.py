@@ -21,15 +21,15 @@ class DocumentService:
 
     async def get(self, tenant: TenantId, document_id: str) -> DocumentInfo:
         """Return a document with its text; raises NotFoundError."""
-        found = await self._database.read(lambda c: DocumentRepository(c, tenant).get(document_id))
+        found = await self._database.read(tenant, lambda c: DocumentRepository(c).get(document_id))
         if found is None:
             raise NotFoundError("no such document")
         return found
 
     async def page(self, tenant: TenantId, limit: int, cursor: str | None) -> Page[DocumentInfo]:
         """List documents, oldest first."""
-        return await self._database.read(lambda c: DocumentRepository(c, tenant).page(limit, cursor))
+        return await self._database.read(tenant, lambda c: DocumentRepository(c).page(limit, cursor))
 
     async def counts(self, tenant: TenantId) -> tuple[int, int]:
         """Return the number of documents and of chunks."""
-        return await self._database.read(lambda c: DocumentRepository(c, tenant).counts())
+        return await self._database.read(tenant, lambda c: DocumentRepository(c).counts())

@@ -97,7 +97,7 @@ class HealthService:
 
     async def _ask(self) -> list[ComponentHealth]:
         checks = [
-            _check("database", self._database.read(ping)),
+            _check("database", self._database.read_across(ping)),
             _check("vector_store", asyncio.to_thread(self._index.store.ping, self._index.generations[SEMANTIC])),
             _check("encoder", self._index.semantic.query("ready?", "health")),
         ]
@@ -108,7 +108,7 @@ class HealthService:
     async def index(self) -> IndexStatus:
         """Return what the index is made of."""
         encoder = self._index.semantic.encoder
-        jobs = await self._database.read(lambda connection: JobRepository(connection, "").counts())
+        jobs = await self._database.read_across(lambda c: JobRepository(c, "").counts())
         return IndexStatus(self._collections(), encoder.fingerprint, encoder.runtime, jobs)
 
 

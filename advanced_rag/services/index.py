@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import groupby
 
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
 from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
@@ -63,12 +62,11 @@ class Index:
                 writes.append((self.generations[domain_kind(domain)], part))
         return writes
 
-    async def purge(self, jobs: Sequence[Job]) -> None:
+    async def purge(self, tenant: TenantId, jobs: Sequence[Job]) -> None:
         """Delete the vectors of the versions that purge jobs name; raises what the guard of writes raises."""
-        for tenant, group in groupby(sorted(jobs, key=lambda job: job.tenant), key=lambda job: job.tenant):
-            ranges = [VersionRange(document_key(tenant, job.document_id), job.start, job.below) for job in group]
-            for generation in self.generations.values():
-                await self._write(partial(self.store.purge, generation, tenant, ranges))
+        ranges = [VersionRange(document_key(tenant, job.document_id), job.start, job.below) for job in jobs]
+        for generation in self.generations.values():
+            await self._write(partial(self.store.purge, generation, tenant, ranges))
 
     async def _write(self, run: Callable[[], None]) -> None:
         await self.guard.call(lambda: asyncio.to_thread(run), Deadline.after(math.inf))

@@ -18,7 +18,7 @@ from advanced_rag.exceptions import OverloadedError, RagError, UnavailableError
 from advanced_rag.models.documents import Chunk, DocumentInput, DocumentVersion, IngestResult, Span, TenantId
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
-from advanced_rag.storage.database import Transaction
+from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
 from advanced_rag.storage.ids import chunk_id, content_hash
 from advanced_rag.storage.jobs import Job, JobRepository, new_job
@@ -79,24 +79,24 @@ class IngestService:
     async def delete(self, tenant: TenantId, document_id: str) -> bool:
         """Delete a document; False when there is none. It cannot be found from the moment this returns."""
 
-        def remove(connection: Transaction) -> Job | None:
-            repository = DocumentRepository(connection, tenant)
+        def remove(transaction: TenantTransaction) -> Job | None:
+            repository = DocumentRepository(transaction)
             floor = repository.remove(document_id)
             if floor is None:
                 return None
             job = new_job(tenant, "purge", document_id, 0, floor)
-            JobRepository(connection, self._owner).add([job], lease_s=self._lease_s)
+            JobRepository(transaction, self._owner).add([job], lease_s=self._lease_s)
             return job
 
-        job = await self._database.write(remove)
+        job = await self._database.write(tenant, remove)
         if job is not None:
-            await self._purge([job])
+            await self._purge(tenant, [job])
         return job is not None
 
     async def resume(self, job: Job) -> None:
         """Finish a version that was begun before a crash."""
         found = await self._database.read(
-            lambda connection: DocumentRepository(connection, job.tenant).version_chunks(job.document_id, job.start)
+            job.tenant, lambda transaction: DocumentRepository(transaction).version_chunks(job.document_id, job.start)
         )
         if found is not None:
             await self._index.add(job.tenant, [found])
@@ -107,7 +107,7 @@ class IngestService:
             with stage("chunk"):
                 prepared = [await asyncio.to_thread(self._prepare, document) for document in documents]
             with stage("store"):
-                begun, results = await self._database.write(lambda connection: self._begin(connection, tenant, prepared))
+                begun, results = await self._database.write(tenant, lambda transaction: self._begin(transaction, prepared))
             results |= await self._finish(tenant, begun)
         for result in results.values():
             metrics.DOCUMENTS_INGESTED.labels(result.status).inc()
@@ -120,9 +120,9 @@ class IngestService:
         return _Prepared(document, content_hash(document.title, document.text, metadata, document.domain or ""), spans)
 
     def _begin(
-        self, connection: Transaction, tenant: TenantId, prepared: Sequence[_Prepared]
+        self, transaction: TenantTransaction, prepared: Sequence[_Prepared]
     ) -> tuple[list[_Begun], dict[str, IngestResult]]:
-        repository = DocumentRepository(connection, tenant)
+        repository = DocumentRepository(transaction)
         states = repository.lock([item.document.id for item in prepared])
         begun: list[_Begun] = []
         unchanged: dict[str, IngestResult] = {}
@@ -133,10 +133,10 @@ class IngestService:
                     item.document.id, "unchanged", state.current_version, len(item.spans)
                 )
             else:
-                begun.append(_begin_version(tenant, item, state))
+                begun.append(_begin_version(transaction.tenant, item, state))
         if begun:
             repository.add_versions([item.version for item in begun])
-            JobRepository(connection, self._owner).add([item.job for item in begun], lease_s=self._lease_s)
+            JobRepository(transaction, self._owner).add([item.job for item in begun], lease_s=self._lease_s)
         return begun, unchanged
 
     async def _finish(self, tenant: TenantId, begun: list[_Begun]) -> dict[str, IngestResult]:
@@ -156,10 +156,10 @@ class IngestService:
     async def _activate(self, tenant: TenantId, jobs: Sequence[Job]) -> dict[str, int]:
         """Make indexed versions visible, as far as the jobs still belong here; returns the current versions."""
 
-        def activate(connection: Transaction) -> tuple[dict[str, int], list[Job]]:
-            owned = JobRepository(connection, self._owner).finish([job.id for job in jobs])
+        def activate(transaction: TenantTransaction) -> tuple[dict[str, int], list[Job]]:
+            owned = JobRepository(transaction, self._owner).finish([job.id for job in jobs])
             versions = {job.document_id: job.start for job in jobs if job.id in owned}
-            current = DocumentRepository(connection, tenant).activate(versions)
+            current = DocumentRepository(transaction).activate(versions)
             purges = [
                 new_job(tenant, "purge", key, 0, version)
                 if key in current
@@ -167,47 +167,47 @@ class IngestService:
                 for key, version in versions.items()
                 if version > 1
             ]
-            JobRepository(connection, self._owner).add(purges, lease_s=self._lease_s)
+            JobRepository(transaction, self._owner).add(purges, lease_s=self._lease_s)
             return current, purges
 
-        current, purges = await self._database.write(activate)
-        await self._purge(purges)
+        current, purges = await self._database.write(tenant, activate)
+        await self._purge(tenant, purges)
         return current
 
     async def _give_up(self, tenant: TenantId, jobs: Sequence[Job]) -> None:
         """Mark versions as failed and queue the purge of what may have been written of them."""
 
-        def fail(connection: Transaction) -> list[Job]:
-            repository = JobRepository(connection, self._owner)
+        def fail(transaction: TenantTransaction) -> list[Job]:
+            repository = JobRepository(transaction, self._owner)
             owned = repository.finish([job.id for job in jobs])
             failed = [job for job in jobs if job.id in owned]
-            DocumentRepository(connection, tenant).mark_failed({job.document_id: job.start for job in failed})
+            DocumentRepository(transaction).mark_failed({job.document_id: job.start for job in failed})
             purges = [new_job(tenant, "purge", job.document_id, job.start, job.below) for job in failed]
             repository.add(purges)
             return purges
 
-        await self._database.write(fail)
+        await self._database.write(tenant, fail)
 
-    async def _purge(self, jobs: list[Job]) -> None:
+    async def _purge(self, tenant: TenantId, jobs: list[Job]) -> None:
         """Purge at once; what cannot be done now stays queued."""
         if not jobs:
             return
         try:
-            await self.purge(jobs)
+            await self.purge(tenant, jobs)
         except RagError as error:
             _log.warning("purge_postponed", code=error.code, jobs=len(jobs))
 
-    async def purge(self, jobs: Sequence[Job]) -> None:
-        """Delete what purge jobs name from the index and from SQL, then the jobs."""
-        await self._index.purge(jobs)
+    async def purge(self, tenant: TenantId, jobs: Sequence[Job]) -> None:
+        """Delete what purge jobs of a tenant name from the index and from SQL, then the jobs."""
+        await self._index.purge(tenant, jobs)
 
-        def forget(connection: Transaction) -> None:
-            owned = JobRepository(connection, self._owner).finish([job.id for job in jobs])
+        def forget(transaction: TenantTransaction) -> None:
+            owned = JobRepository(transaction, self._owner).finish([job.id for job in jobs])
             for job in jobs:
                 if job.id in owned:
-                    DocumentRepository(connection, job.tenant).forget_chunks(job.document_id, job.start, job.below)
+                    DocumentRepository(transaction).forget_chunks(job.document_id, job.start, job.below)
 
-        await self._database.write(forget)
+        await self._database.write(tenant, forget)
 
 
 def _begin_version(tenant: TenantId, item: _Prepared, state: DocumentState) -> _Begun:

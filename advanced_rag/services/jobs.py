@@ -30,7 +30,7 @@ class JobWorker:
         """Work until cancelled."""
         while True:
             try:
-                await self._database.write(lambda c: JobRepository(c, self._owner).renew(self._settings.lease_s))
+                await self._database.write_across(lambda c: JobRepository(c, self._owner).renew(self._settings.lease_s))
                 await self.run_due()
                 await self._count()
             except RagError as error:
@@ -43,7 +43,7 @@ class JobWorker:
         """Run every job that is due now, after those that run already; returns how many were run."""
         count = 0
         async with self._turn:
-            while jobs := await self._database.write(
+            while jobs := await self._database.write_across(
                 lambda c: JobRepository(c, self._owner).claim(_BATCH, self._settings.lease_s)
             ):
                 for job in jobs:
@@ -52,17 +52,17 @@ class JobWorker:
         return count
 
     async def _count(self) -> None:
-        counts = await self._database.read(lambda c: JobRepository(c, self._owner).counts())
+        counts = await self._database.read_across(lambda c: JobRepository(c, self._owner).counts())
         for state in ("queued", "running", "dead"):
             metrics.JOBS_WAITING.labels(state).set(counts.get(state, 0))
 
     async def release_all(self) -> None:
         """Take over the jobs of a process that is known to be gone."""
-        await self._database.write(lambda c: JobRepository(c, self._owner).release_all())
+        await self._database.write_across(lambda c: JobRepository(c, self._owner).release_all())
 
     async def _run(self, job: Job) -> None:
         try:
-            await (self._ingest.resume(job) if job.kind == "index" else self._ingest.purge([job]))
+            await (self._ingest.resume(job) if job.kind == "index" else self._ingest.purge(job.tenant, [job]))
         except RagError as error:
             await self._postpone(job, error)
             return
@@ -74,6 +74,6 @@ class JobWorker:
         delay_s = min(2.0**job.attempts, _LONGEST_DELAY_S)
         metrics.JOBS.labels(job.kind, "dead" if give_up else "failed").inc()
         _log.warning("job_failed", job_id=job.id, kind=job.kind, code=error.code, gives_up=give_up)
-        await self._database.write(
+        await self._database.write_across(
             lambda c: JobRepository(c, self._owner).postpone(job, delay_s=delay_s, error_code=error.code, give_up=give_up)
         )

@@ -307,7 +307,7 @@ def hydration_batcher(database: Sql, *, max_waiting: int) -> HydrationBatcher:
 
     async def run(tenant: TenantId, wanted: list[list[str]]) -> list[dict[str, Hydrated]]:
         ids = list({chunk_id for answer in wanted for chunk_id in answer})
-        found = await database.read(lambda connection: DocumentRepository(connection, tenant).hydrate(ids))
+        found = await database.read(tenant, lambda connection: DocumentRepository(connection).hydrate(ids))
         return [{chunk_id: found[chunk_id] for chunk_id in answer if chunk_id in found} for answer in wanted]
 
     return MicroBatcher(run, max_batch=16, max_waiting=max_waiting, concurrency=2)

@@ -32,7 +32,7 @@ class VerifyService:
         await asyncio.to_thread(self._index.store.ensure, generation)
         before = await self._expected(tenant, generation)
         found = await asyncio.to_thread(lambda: set(self._index.store.chunk_ids(generation, tenant)))
-        unfinished = await self._database.read(lambda c: DocumentRepository(c, tenant).unfinished_chunk_ids())
+        unfinished = await self._database.read(tenant, lambda c: DocumentRepository(c).unfinished_chunk_ids())
         after = await self._expected(tenant, generation)
         expected = before & after
         missing, orphaned = expected - found, found - before - after - unfinished
@@ -50,11 +50,11 @@ class VerifyService:
 
     async def _expected(self, tenant: TenantId, generation: Generation) -> set[str]:
         domain = generation.kind.removeprefix(DOMAIN_PREFIX) if generation.kind.startswith(DOMAIN_PREFIX) else None
-        return await self._database.read(lambda connection: DocumentRepository(connection, tenant).visible_chunk_ids(domain))
+        return await self._database.read(tenant, lambda connection: DocumentRepository(connection).visible_chunk_ids(domain))
 
     async def _add(self, tenant: TenantId, chunk_ids: list[str]) -> None:
         for start in range(0, len(chunk_ids), _BATCH):
             part = chunk_ids[start : start + _BATCH]
-            hydrated = await self._database.read(lambda c, part=part: DocumentRepository(c, tenant).hydrate(part))  # type: ignore[misc]
+            hydrated = await self._database.read(tenant, lambda c, part=part: DocumentRepository(c).hydrate(part))  # type: ignore[misc]
             items: list[tuple[DocumentVersion, list[Chunk]]] = [(item.document, [item.chunk]) for item in hydrated.values()]
             await self._index.add(tenant, items)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
@@ -20,13 +21,31 @@ from advanced_rag.exceptions import (
     StartupError,
     TransactionUndoneError,
 )
+from advanced_rag.models.documents import TenantId
 from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
-Transaction = Connection  # what services see of SQLAlchemy: something to hand to repositories
-Work = Callable[[Transaction], T]
 
 _AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
+_EVERY_TENANT = "*"  # no tenant's id: see TenantId's form
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What services see of SQLAlchemy: something to hand to repositories. This one reaches across tenants."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTransaction(Transaction):
+    """A transaction for one tenant: PostgreSQL itself shows and takes no row of another one."""
+
+    tenant: TenantId
+
+
+Work = Callable[[Transaction], T]
+TenantWork = Callable[[TenantTransaction], T]
 
 
 class database_clock(FunctionElement[float]):  # noqa: N801 - used like an SQL function
@@ -61,19 +80,36 @@ class Database:
         """Whether writers wait for each other, as those of SQLite do."""
         return self.engine.dialect.name == "sqlite"
 
-    def read(self, work: Work[T]) -> T:
-        """Run reading statements, each seeing what is committed."""
-        with self._translated(), self.engine.connect().execution_options(**_AUTOCOMMIT) as connection:
-            return work(connection)
+    def read(self, tenant: TenantId, work: TenantWork[T]) -> T:
+        """Run reading statements for a tenant, each seeing what is committed."""
+        with self._reading(tenant) as connection:
+            return work(TenantTransaction(connection, tenant))
 
-    def write(self, work: Work[T]) -> T:
-        """Run one transaction: all of it is kept, or nothing when it raises."""
-        with self._translated(), self.engine.begin() as connection:
-            return work(connection)
+    def write(self, tenant: TenantId, work: TenantWork[T]) -> T:
+        """Run one transaction for a tenant: all of it is kept, or nothing when it raises."""
+        with self._translated(), transaction(self.engine, tenant) as connection:
+            return work(TenantTransaction(connection, tenant))
+
+    def read_across(self, work: Work[T]) -> T:
+        """Run reading statements that reach across tenants."""
+        with self._reading(_EVERY_TENANT) as connection:
+            return work(Transaction(connection))
+
+    def write_across(self, work: Work[T]) -> T:
+        """Run one transaction that reaches across tenants."""
+        with self._translated(), transaction(self.engine) as connection:
+            return work(Transaction(connection))
 
     def close(self) -> None:
         """Close every connection that is not in use."""
         self.engine.dispose()
+
+    @contextmanager
+    def _reading(self, tenant: str) -> Iterator[Connection]:
+        # SQLite's readers need no transaction and would wait for its writer; PostgreSQL knows the tenant within one alone.
+        options = _AUTOCOMMIT if self.has_one_writer else {}
+        with self._translated(), transaction(self.engine, tenant, **options) as connection:
+            yield connection
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -83,6 +119,13 @@ class Database:
             raise  # a fault of this code, not of the database
         except (exc.SQLAlchemyError, self._driver_error) as error:
             raise translate(error) from error
+
+
+@contextmanager
+def transaction(engine: Engine, tenant: str = _EVERY_TENANT, **options: Any) -> Iterator[Connection]:
+    """Open a transaction that sees one tenant's rows, or every tenant's."""
+    with engine.connect().execution_options(tenant=tenant, **options) as connection, connection.begin():
+        yield connection
 
 
 def open_engine(url: str, settings: DatabaseSettings) -> Engine:
@@ -111,6 +154,8 @@ def open_engine(url: str, settings: DatabaseSettings) -> Engine:
     if is_sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
@@ -140,6 +185,13 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _begin_postgresql(connection: Connection) -> None:
+    # For the policies of row-level security. It ends with the transaction: no tenant stays on a pooled connection.
+    tenant = connection.get_execution_options().get("tenant")
+    if tenant is not None:
+        connection.exec_driver_sql("SELECT set_config('rag.tenant', %s, true)", (tenant,))
+
+
 def translate(error: Exception) -> RagError:
     """Return our own error for one of SQLAlchemy's or of the driver's."""
     if isinstance(error, exc.TimeoutError):
@@ -154,6 +206,6 @@ def translate(error: Exception) -> RagError:
     return DatabaseUnavailableError("the database does not answer")
 
 
-def ping(connection: Connection) -> None:
+def ping(transaction: Transaction) -> None:
     """Prove that the database answers."""
-    connection.execute(text("SELECT 1"))
+    transaction.connection.execute(text("SELECT 1"))

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Row, Select, and_, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from advanced_rag.models.documents import Chunk, DocumentInfo, DocumentVersion, Page, TenantId
+from advanced_rag.models.documents import Chunk, DocumentInfo, DocumentVersion, Page
 from advanced_rag.models.retrieval import Hydrated
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
+from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.tables import chunks, document_versions, documents, jobs, now
 
 
@@ -35,9 +36,9 @@ class NewVersion:
 class DocumentRepository:
     """The documents of one tenant; writes need a transaction."""
 
-    def __init__(self, connection: Connection, tenant: TenantId) -> None:
-        self._connection = connection
-        self._tenant = tenant
+    def __init__(self, transaction: TenantTransaction) -> None:
+        self._connection = transaction.connection
+        self._tenant = transaction.tenant
 
     def lock(self, document_ids: Sequence[str]) -> dict[str, DocumentState]:
         """Make sure the rows of some documents exist, hold them until the transaction ends, and return their state."""

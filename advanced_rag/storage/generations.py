@@ -1,16 +1,17 @@
 """Which collections make up the index, and which of them are live."""
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import insert, select
 
 from advanced_rag.models.index import Generation
+from advanced_rag.storage.database import Transaction
 from advanced_rag.storage.tables import index_generations, now
 
 
 class GenerationRepository:
     """The generations of the index, shared by all tenants."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, transaction: Transaction) -> None:
+        self._connection = transaction.connection
 
     def live(self) -> dict[str, Generation]:
         """Return the live generation of each kind."""

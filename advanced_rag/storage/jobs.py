@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from advanced_rag.models.documents import TenantId
-from advanced_rag.storage.database import database_clock
+from advanced_rag.storage.database import Transaction, database_clock
 from advanced_rag.storage.tables import jobs, now
 
 JobKind = Literal["index", "purge"]
@@ -39,8 +39,8 @@ def new_job(tenant: TenantId, kind: JobKind, document_id: str, start: int, below
 class JobRepository:
     """The jobs of every tenant, as one worker sees them."""
 
-    def __init__(self, connection: Connection, owner: str) -> None:
-        self._connection = connection
+    def __init__(self, transaction: Transaction, owner: str) -> None:
+        self._connection = transaction.connection
         self._owner = owner
 
     def add(self, items: Sequence[Job], *, lease_s: float | None = None) -> None:

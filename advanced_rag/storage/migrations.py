@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, exc, inspect, text
 
 from advanced_rag.exceptions import DatabaseUnavailableError, StartupError
 from advanced_rag.resources import resource
+from advanced_rag.storage.database import transaction
 from alembic import command
 
 _LOCK_KEY = 0x61647672  # any number, as long as every replica takes the same
@@ -31,7 +32,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
     """
     _make_folder(engine)
     try:
-        with engine.begin() as connection:
+        with transaction(engine) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SET LOCAL lock_timeout = '60s'"))

@@ -5,20 +5,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import delete, func, insert, select, tuple_, update
 
 from advanced_rag.models.chat import Citation, Message, Role, Session
-from advanced_rag.models.documents import Page, TenantId
+from advanced_rag.models.documents import Page
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
+from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.tables import feedback, messages, now, sessions
 
 
 class SessionRepository:
     """The conversations of one tenant."""
 
-    def __init__(self, connection: Connection, tenant: TenantId) -> None:
-        self._connection = connection
-        self._tenant = tenant
+    def __init__(self, transaction: TenantTransaction) -> None:
+        self._connection = transaction.connection
+        self._tenant = transaction.tenant
 
     def create(self, user_id: str, title: str) -> Session:
         """Open a session."""

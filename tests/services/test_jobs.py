@@ -14,13 +14,13 @@ class Database:
         self.errors = list(errors)
         self.reached = asyncio.Event()
 
-    async def write(self, _work):
+    async def write_across(self, _work):
         if self.errors:
             raise self.errors.pop(0)
         self.reached.set()
         return []
 
-    async def read(self, _work):
+    async def read_across(self, _work):
         return {}
 
 

@@ -52,13 +52,13 @@ def test_vectors_of_a_version_in_work_are_left_alone(service):
     chunk = Chunk(chunk_id(DEFAULT_TENANT, key, 1, 0), key, 1, 0, TEXT, (), 0, len(TEXT), 8)
 
     def begin(connection):
-        documents = DocumentRepository(connection, DEFAULT_TENANT)
+        documents = DocumentRepository(connection)
         documents.lock([key])
         documents.add_versions([NewVersion(version, TEXT, "hash", (chunk,))])
         JobRepository(connection, "another replica").add([new_job(DEFAULT_TENANT, "index", key, 1, 2)], lease_s=60)
 
-    service.run(container.database.write(begin))
+    service.run(container.database.write(DEFAULT_TENANT, begin))
     service.run(container.index.add(DEFAULT_TENANT, [(version, [chunk])]))
     assert verify(service, repair=True)["semantic_g1"] == (0, 0, 0)
-    service.run(container.database.write(lambda c: DocumentRepository(c, DEFAULT_TENANT).activate({key: 1})))
+    service.run(container.database.write(DEFAULT_TENANT, lambda c: DocumentRepository(c).activate({key: 1})))
     assert verify(service)["semantic_g1"] == (0, 0, 0)

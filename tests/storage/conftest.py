@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import Engine
 
 from advanced_rag.config import DatabaseSettings
-from advanced_rag.storage.database import Transaction, open_engine
+from advanced_rag.models.documents import DEFAULT_TENANT, TenantId
+from advanced_rag.storage.database import TenantTransaction, open_engine, transaction
 from advanced_rag.storage.migrations import check_schema
 
 T = TypeVar("T")
-Write = Callable[[Callable[[Transaction], T]], T]
+Write = Callable[[Callable[[TenantTransaction], T]], T]
 
 
 @pytest.fixture
@@ -23,11 +24,11 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def write(engine: Engine) -> Write:
-    """Run a function in one transaction."""
+    """Run a function in one transaction of a tenant."""
     check_schema(engine)
 
-    def run(work):
-        with engine.begin() as connection:
-            return work(connection)
+    def run(work, tenant: TenantId = DEFAULT_TENANT):
+        with transaction(engine, tenant) as connection:
+            return work(TenantTransaction(connection, tenant))
 
     return run

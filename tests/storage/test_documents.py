@@ -13,18 +13,18 @@ def chunk(version: int, tenant: TenantId = DEFAULT_TENANT) -> Chunk:
 
 
 def begin(connection, version: int) -> None:
-    documents = DocumentRepository(connection, DEFAULT_TENANT)
+    documents = DocumentRepository(connection)
     documents.lock([KEY])
     document = DocumentVersion(KEY, version, f"title {version}", {"n": version}, None)
     documents.add_versions([NewVersion(document, f"text {version}", f"hash {version}", (chunk(version),))])
 
 
 def activate(connection, version: int) -> dict[str, int]:
-    return DocumentRepository(connection, DEFAULT_TENANT).activate({KEY: version})
+    return DocumentRepository(connection).activate({KEY: version})
 
 
 def visible(connection, *versions: int) -> set[int]:
-    found = DocumentRepository(connection, DEFAULT_TENANT).hydrate([chunk(version).chunk_id for version in versions])
+    found = DocumentRepository(connection).hydrate([chunk(version).chunk_id for version in versions])
     return {item.chunk.version for item in found.values()}
 
 
@@ -32,7 +32,7 @@ def test_a_version_is_seen_from_its_activation_on(write):
     write(lambda c: begin(c, 1))
     assert write(lambda c: visible(c, 1)) == set()
     assert write(lambda c: activate(c, 1)) == {KEY: 1}
-    (found,) = write(lambda c: DocumentRepository(c, DEFAULT_TENANT).hydrate([chunk(1).chunk_id])).values()
+    (found,) = write(lambda c: DocumentRepository(c).hydrate([chunk(1).chunk_id])).values()
     assert found.chunk == chunk(1)
     assert found.document == DocumentVersion(KEY, 1, "title 1", {"n": 1}, None)
 
@@ -49,7 +49,7 @@ def test_a_version_begun_before_a_deletion_stays_invisible_after_it(write):
     write(lambda c: begin(c, 1))
     write(lambda c: activate(c, 1))
     write(lambda c: begin(c, 2))
-    assert write(lambda c: DocumentRepository(c, DEFAULT_TENANT).remove(KEY)) == 3
+    assert write(lambda c: DocumentRepository(c).remove(KEY)) == 3
     assert write(lambda c: activate(c, 2)) == {}
     assert write(lambda c: visible(c, 1, 2)) == set()
 
@@ -57,30 +57,30 @@ def test_a_version_begun_before_a_deletion_stays_invisible_after_it(write):
 def test_after_a_deletion_versions_go_on_above_the_floor(write):
     write(lambda c: begin(c, 1))
     write(lambda c: activate(c, 1))
-    floor = write(lambda c: DocumentRepository(c, DEFAULT_TENANT).remove(KEY))
-    state = write(lambda c: DocumentRepository(c, DEFAULT_TENANT).lock([KEY]))[KEY]
+    floor = write(lambda c: DocumentRepository(c).remove(KEY))
+    state = write(lambda c: DocumentRepository(c).lock([KEY]))[KEY]
     assert (state.current_version, state.last_version + 1) == (None, floor)
     write(lambda c: begin(c, floor))
     assert write(lambda c: activate(c, floor)) == {KEY: floor}
 
 
 def test_a_deletion_of_nothing_says_so(write):
-    assert write(lambda c: DocumentRepository(c, DEFAULT_TENANT).remove("nothing")) is None
+    assert write(lambda c: DocumentRepository(c).remove("nothing")) is None
 
 
 def test_another_tenant_sees_nothing_of_it(write):
     write(lambda c: begin(c, 1))
     write(lambda c: activate(c, 1))
     theirs = TenantId("theirs")
-    assert write(lambda c: DocumentRepository(c, theirs).hydrate([chunk(1).chunk_id])) == {}
-    assert write(lambda c: DocumentRepository(c, theirs).get(KEY)) is None
-    assert write(lambda c: DocumentRepository(c, theirs).visible_chunk_ids()) == set()
+    assert write(lambda c: DocumentRepository(c).hydrate([chunk(1).chunk_id]), theirs) == {}
+    assert write(lambda c: DocumentRepository(c).get(KEY), theirs) is None
+    assert write(lambda c: DocumentRepository(c).visible_chunk_ids(), theirs) == set()
 
 
 def test_chunks_in_work_are_known_until_the_job_is_done(write):
     write(lambda c: begin(c, 1))
     job = new_job(DEFAULT_TENANT, "index", KEY, 1, 2)
     write(lambda c: JobRepository(c, "me").add([job], lease_s=60))
-    assert write(lambda c: DocumentRepository(c, DEFAULT_TENANT).unfinished_chunk_ids()) == {chunk(1).chunk_id}
+    assert write(lambda c: DocumentRepository(c).unfinished_chunk_ids()) == {chunk(1).chunk_id}
     write(lambda c: JobRepository(c, "me").finish([job.id]))
-    assert write(lambda c: DocumentRepository(c, DEFAULT_TENANT).unfinished_chunk_ids()) == set()
+    assert write(lambda c: DocumentRepository(c).unfinished_chunk_ids()) == set()

@@ -64,7 +64,7 @@ def test_the_statement_of_the_runbook_lets_dead_jobs_run_again(write):
     item = job()
     write(lambda c: JobRepository(c, "me").add([item], lease_s=60))
     write(lambda c: JobRepository(c, "me").postpone(item, delay_s=60, error_code="x", give_up=True))
-    write(lambda c: c.execute(text(statement)))
+    write(lambda c: c.connection.execute(text(statement)))
     assert [(found.id, found.attempts) for found in write(lambda c: JobRepository(c, "me").claim(10, 60))] == [(item.id, 1)]
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from advanced_rag.config import DatabaseSettings
 from advanced_rag.models.documents import DEFAULT_TENANT
-from advanced_rag.storage.database import open_engine
+from advanced_rag.storage.database import TenantTransaction, open_engine, transaction
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.migrations import check_schema
 from advanced_rag.storage.sessions import SessionRepository
@@ -34,7 +34,7 @@ ANALYZE;
 def engine(postgres: str) -> Iterator[Engine]:
     opened = open_engine(make_database(postgres), DatabaseSettings())
     check_schema(opened)
-    with opened.begin() as connection:
+    with transaction(opened) as connection:
         for statement in SEED.strip().split(";\n"):
             connection.execute(text(statement))
     yield opened
@@ -47,10 +47,10 @@ def plan(engine: Engine):
 
     def explain(read) -> str:
         statements: list[tuple[str, object]] = []
-        with engine.connect() as connection:
+        with transaction(engine, DEFAULT_TENANT) as connection:
             note = lambda _c, _cursor, sql, parameters, *_: statements.append((sql, parameters))  # noqa: E731
             event.listen(connection, "before_cursor_execute", note)
-            read(connection)
+            read(TenantTransaction(connection, DEFAULT_TENANT))
             event.remove(connection, "before_cursor_execute", note)
             return "\n".join(_plan(connection, *item) for item in statements)
 
@@ -62,17 +62,17 @@ def _plan(connection: Connection, sql: str, parameters: object) -> str:
 
 
 def test_hydration_reads_chunks_by_key(plan, engine):
-    with engine.connect() as connection:
+    with transaction(engine) as connection:
         ids = list(connection.execute(text("SELECT chunk_id FROM chunks ORDER BY text, chunk_id LIMIT 60")).scalars())
-    found = plan(lambda c: DocumentRepository(c, DEFAULT_TENANT).hydrate(ids))
+    found = plan(lambda c: DocumentRepository(c).hydrate(ids))
     assert "pk_chunks" in found
     assert "Seq Scan" not in found
 
 
 def test_history_reads_messages_by_session(plan):
     for read in (
-        lambda c: SessionRepository(c, DEFAULT_TENANT).history("s7", 50, None),
-        lambda c: SessionRepository(c, DEFAULT_TENANT).recent("s7", 10),
+        lambda c: SessionRepository(c).history("s7", 50, None),
+        lambda c: SessionRepository(c).recent("s7", 10),
     ):
         found = plan(read)
         assert "ix_messages_session_time" in found
@@ -80,12 +80,12 @@ def test_history_reads_messages_by_session(plan):
 
 
 def test_sessions_are_listed_by_user(plan):
-    found = plan(lambda c: SessionRepository(c, DEFAULT_TENANT).page("u7", 20, None))
+    found = plan(lambda c: SessionRepository(c).page("u7", 20, None))
     assert "ix_sessions_user_time" in found
     assert "Seq Scan" not in found
 
 
 def test_a_version_reads_its_chunks_in_order(plan):
-    found = plan(lambda c: DocumentRepository(c, DEFAULT_TENANT).version_chunks("d7", 1))
+    found = plan(lambda c: DocumentRepository(c).version_chunks("d7", 1))
     assert "ix_chunks_document_version" in found
     assert "Seq Scan" not in found
