@@ -100,8 +100,10 @@ class _Calls(Generic[Answer]):
 class Client(_Calls[Json]):
     """Calls the service and waits; raises ApiError, or httpx2.TransportError when nobody answers."""
 
-    def __init__(self, url: str = DEFAULT_URL, *, transport: httpx2.BaseTransport | None = None) -> None:
-        self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT_S, transport=transport)
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        self._http = httpx2.Client(base_url=url, headers=_headers(key), timeout=_TIMEOUT_S, transport=transport)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -118,8 +120,10 @@ class Client(_Calls[Json]):
 class AsyncClient(_Calls[Awaitable[Json]]):
     """Calls the service without blocking; raises ApiError, or httpx2.TransportError when nobody answers."""
 
-    def __init__(self, url: str = DEFAULT_URL, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        self._http = httpx2.AsyncClient(base_url=url, timeout=_TIMEOUT_S, transport=transport)
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, transport: httpx2.AsyncBaseTransport | None = None
+    ) -> None:
+        self._http = httpx2.AsyncClient(base_url=url, headers=_headers(key), timeout=_TIMEOUT_S, transport=transport)
 
     async def __aenter__(self) -> Self:
         """Return the client."""
@@ -133,6 +137,10 @@ class AsyncClient(_Calls[Awaitable[Json]]):
 
     async def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Json:
         return _read(await self._http.request(method, path, json=body, params=params))
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _path(kind: str, key: str) -> str:

@@ -1,26 +1,16 @@
-"""Settings: config.yaml, overridden by environment variables ``RAG_SECTION__KEY``.
+"""Settings: every key has a type, a bound and a unit in its name. Where they come from: environment.py."""
 
-Every key has a type, a bound and a unit in its name; an unknown key or a bad value stops start-up with the key's name.
-Secrets come from the environment alone.
-"""
-
-import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from advanced_rag.exceptions import StartupError
-from advanced_rag.resources import resource
+from advanced_rag.models.identity import ROLES, Scope
 
 ENV_PREFIX = "RAG_"
-ENV_CONFIG_FILE = "RAG_CONFIG"
-_NOT_SETTINGS = ("RAG_CONFIG", "RAG_TEST_")
 
+RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -52,6 +42,46 @@ class ServerSettings(Section):
     docs: bool = True
     metrics: bool = True
     profiling: bool = False
+
+
+class ClaimSettings(Section):
+    """What the claims of a token are called."""
+
+    tenant: str = "tenant"
+    user: str = "sub"
+    groups: str = "groups"
+    roles: str = "roles"
+    scopes: str = "scope"
+
+
+class JwtSettings(Section):
+    """Tokens of an identity provider; no issuer means that none are taken."""
+
+    issuer: str | None = None
+    audience: str | None = None
+    algorithms: list[Literal["HS256", "RS256", "ES256"]] = Field(default=["RS256", "ES256"], min_length=1)
+    secret: SecretStr | None = Field(None, min_length=32)
+    public_key_file: Path | None = None
+    jwks_url: str | None = Field(None, pattern=r"^https?://")
+    leeway_s: float = Field(30.0, ge=0, le=300)
+    max_lifetime_s: int = Field(86_400, ge=60)
+    require: list[str] = Field(default=[], max_length=16)
+    tenant: str | None = None
+    claims: ClaimSettings = ClaimSettings()
+
+
+class AuthSettings(Section):
+    """Who may do what."""
+
+    mode: Literal["disabled", "required"] = "disabled"
+    secret: SecretStr | None = Field(None, min_length=32)
+    roles: dict[RoleName, list[Scope]] = Field(default={}, max_length=32)
+    jwt: JwtSettings = JwtSettings()
+
+    @property
+    def granted(self) -> dict[str, frozenset[str]]:
+        """The scopes of every role: those there always are, and those of the installation."""
+        return {**ROLES, **{role: frozenset(scopes) for role, scopes in self.roles.items()}}
 
 
 class AdmissionSettings(Section):
@@ -244,6 +274,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("data")
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
     admission: AdmissionSettings = AdmissionSettings()
     database: DatabaseSettings = DatabaseSettings()
     milvus: MilvusSettings = MilvusSettings()
@@ -297,85 +328,11 @@ class Settings(BaseSettings):
         return self.database.url is None and self.milvus_is_embedded
 
     @property
+    def is_open(self) -> bool:
+        """Whether anybody on the network may do anything."""
+        return self.auth.mode == "disabled" and not self.is_loopback
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the service can be reached from this machine only."""
         return self.server.host in {"127.0.0.1", "::1", "localhost"}
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Load the settings from YAML, the environment and ``overrides``.
-
-    The file is the one named by ``RAG_CONFIG``, else ``config.yaml`` in the working directory, else the shipped one.
-    Raises StartupError naming every key that is wrong, never its value.
-    """
-    path = _config_file()
-    _refuse_secrets(_read_yaml(path), path)
-    _refuse_unknown_variables()
-    chosen = type("Settings", (Settings,), {"yaml_path": path})
-    try:
-        settings: Settings = chosen(**overrides)
-    except ValidationError as error:
-        raise StartupError("; ".join(_complaints(error))) from None
-    _refuse_open_network(settings)
-    return settings
-
-
-def _config_file() -> Path:
-    named = os.environ.get(ENV_CONFIG_FILE)
-    if named is not None:
-        if not Path(named).is_file():
-            raise StartupError(f"{ENV_CONFIG_FILE} names a file that does not exist: {named}")
-        return Path(named)
-    local = Path("config.yaml")
-    return local if local.is_file() else resource("config.yaml")
-
-
-def _read_yaml(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise StartupError(f"{path} cannot be read as YAML ({type(error).__name__})") from None
-    if not isinstance(content, Mapping):
-        raise StartupError(f"{path} is not a mapping of settings")
-    return content
-
-
-def _refuse_secrets(content: Mapping[str, Any], path: Path) -> None:
-    for section, key in (("milvus", "token"), ("database", "url"), ("redis", "url")):
-        value = (content.get(section) or {}).get(key)
-        if value is not None and (key == "token" or urlsplit(str(value)).password):
-            variable = f"{ENV_PREFIX}{section}__{key}".upper()
-            raise StartupError(f"{section}.{key} in {path} holds a secret: set {variable} instead")
-
-
-def _refuse_unknown_variables() -> None:
-    for variable in os.environ:
-        if not variable.startswith(ENV_PREFIX) or variable.startswith(_NOT_SETTINGS):
-            continue
-        keys = variable.removeprefix(ENV_PREFIX).lower().split("__")
-        if not _is_setting(Settings, keys):
-            raise StartupError(f"{variable} is not a setting")
-
-
-def _is_setting(model: type[BaseModel], keys: list[str]) -> bool:
-    field = model.model_fields.get(keys[0])
-    if field is None:
-        return False
-    inner = field.annotation
-    if len(keys) == 1 or not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-        return len(keys) == 1 or keys[0] == "domains"
-    return _is_setting(inner, keys[1:])
-
-
-def _complaints(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_input=False, include_url=False):
-        key = ".".join(str(part) for part in problem["loc"])
-        yield f"{key}: {'unknown key' if problem['type'] == 'extra_forbidden' else problem['msg']}"
-
-
-def _refuse_open_network(settings: Settings) -> None:
-    if not settings.is_loopback and not settings.server.allow_open_network:
-        raise StartupError(
-            "server.host: the service has no authentication and would be open to the network; "
-            "bind 127.0.0.1, or set server.allow_open_network to true behind a proxy that authenticates"
-        )

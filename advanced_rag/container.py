@@ -11,6 +11,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from advanced_rag.auth.secret import derive, load_secret
 from advanced_rag.config import Settings
 from advanced_rag.encoders.base import Encoder
 from advanced_rag.encoders.cache import EmbeddingCache
@@ -19,7 +20,6 @@ from advanced_rag.encoders.workers import EncoderWorkers
 from advanced_rag.exceptions import ConflictError, PoolExhaustedError, StartupError, VectorStoreRefusedError
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
-from advanced_rag.models.documents import DEFAULT_TENANT
 from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
 from advanced_rag.models.retrieval import LegName
 from advanced_rag.ranking.rerank import load_reranker
@@ -34,8 +34,12 @@ from advanced_rag.services.health import HealthService
 from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.jobs import JobWorker
+from advanced_rag.services.keys import KeyService
 from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
+from advanced_rag.services.rights import RightsService
+from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
+from advanced_rag.services.tenants import TenantService
 from advanced_rag.services.verify import VerifyService
 from advanced_rag.storage.database import Database
 from advanced_rag.storage.generations import GenerationRepository
@@ -65,10 +69,30 @@ class Container:
     index: Index
     ingest: IngestService
     documents: DocumentService
+    rights: RightsService
     retrieve: RetrieveService
     chat: ChatService
+    sessions: SessionService
     verify: VerifyService
     health: HealthService
+    keys: KeyService
+    tenants: TenantService
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """The services that know who is who; they need nothing but the database."""
+
+    keys: KeyService
+    tenants: TenantService
+
+
+@asynccontextmanager
+async def open_identities(settings: Settings) -> AsyncIterator[Identities]:
+    """Open what administers identities; raises StartupError, UnavailableError."""
+    async with AsyncExitStack() as stack:
+        sql, _ = await _open_sql(settings, stack)
+        yield Identities(_key_service(settings, sql), TenantService(sql))
 
 
 @asynccontextmanager
@@ -78,11 +102,7 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
     Raises StartupError for what is missing or wrong, UnavailableError for what does not answer, with one clear line.
     """
     async with AsyncExitStack() as stack:
-        database = Database(settings.database_url, settings.database)
-        stack.callback(database.close)
-        await to_thread.run_sync(check_schema, database.engine, abandon_on_cancel=True)
-        sql_guard = _sql_guard(settings)
-        sql = Sql(database, sql_guard, settings.database)
+        sql, sql_guard = await _open_sql(settings, stack)
         if await sql.read_across(is_bypassed):
             _log.warning("row_security_bypassed", advice="connect as a role that is no superuser")
         store = await _open_store(settings)
@@ -91,13 +111,23 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         stack.callback(workers.close)
         index = await _open_index(settings, sql, store, workers, announce)
         container, jobs = _services(settings, sql, sql_guard, index, workers, stack)
+        if settings.is_open:
+            _log.warning("open_to_the_network", advice="auth.mode is disabled: let a proxy authenticate, or require keys")
         if settings.milvus_is_embedded:
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
         if settings.examples.ingest:
-            await ingest_examples(container.ingest, container.documents, DEFAULT_TENANT, announce)
-        task = asyncio.create_task(jobs.run())
-        stack.push_async_callback(_cancel, task)
+            await ingest_examples(container.ingest, container.documents, announce)
+        for work in (jobs.run(), container.keys.run()):
+            stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield container
+
+
+async def _open_sql(settings: Settings, stack: AsyncExitStack) -> tuple[Sql, Guard]:
+    database = Database(settings.database_url, settings.database)
+    stack.callback(database.close)
+    await to_thread.run_sync(check_schema, database.engine, abandon_on_cancel=True)
+    guard = _sql_guard(settings)
+    return Sql(database, guard, settings.database), guard
 
 
 async def _open_store(settings: Settings) -> VectorStore:
@@ -165,7 +195,8 @@ def _services(
 ) -> tuple[Container, JobWorker]:
     owner = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     ingest = IngestService(database, index, settings.chunking, owner=owner, lease_s=settings.jobs.lease_s)
-    jobs = JobWorker(database, ingest, settings.jobs, owner=owner)
+    rights = RightsService(database, index, owner=owner, lease_s=settings.jobs.lease_s)
+    jobs = JobWorker(database, ingest, rights, settings.jobs, owner=owner)
     guards = _leg_guards(settings)
     rerank_guard = _guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s)
     retrieve = RetrieveService(
@@ -182,18 +213,21 @@ def _services(
     if chain is not None:
         stack.push_async_callback(chain.close)
     extractive = ExtractiveAnswerer(
-        lambda text: index.semantic.query(text, DEFAULT_TENANT),
+        index.semantic.query,
         index.semantic.passages,
         sentences=settings.chat.sentences,
     )
+    sessions = SessionService(database)
     container = Container(
         settings=settings,
         database=database,
         index=index,
         ingest=ingest,
         documents=DocumentService(database, index),
+        rights=rights,
         retrieve=retrieve,
-        chat=ChatService(database, retrieve, extractive, chain, settings.chat),
+        chat=ChatService(sessions, retrieve, extractive, chain, settings.chat),
+        sessions=sessions,
         verify=VerifyService(database, index, jobs),
         health=HealthService(
             database,
@@ -202,8 +236,15 @@ def _services(
             [sql_guard, index.guard, *guards.values(), rerank_guard],
             workers,
         ),
+        keys=_key_service(settings, database),
+        tenants=TenantService(database),
     )
     return container, jobs
+
+
+def _key_service(settings: Settings, database: Sql) -> KeyService:
+    """Return the service that knows the API keys; raises StartupError without a secret replicas can share."""
+    return KeyService(database, derive(load_secret(settings), "api-keys"), settings.auth.granted)
 
 
 def _sql_guard(settings: Settings) -> Guard:

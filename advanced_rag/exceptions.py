@@ -10,6 +10,13 @@
     │   ├── InvalidFilterError, InvalidCursorError, UnknownDomainError, FeatureDisabledError
     │   ├── NotFoundError       404
     │   └── ConflictError       409
+    │       └── IdTakenError
+    ├── CredentialsError        401   nobody is known by what the request carries
+    │   ├── MissingCredentialsError, ExpiredCredentialsError, RevokedCredentialsError,
+    │   └── NotYetValidCredentialsError
+    ├── ForbiddenError          403   known, and not allowed
+    │   ├── MissingScopeError
+    │   └── TenantDisabledError
     ├── RateLimitedError        429   a client calls too often
     ├── OverloadedError         503   a queue is full or the deadline is too near: come back later
     │   ├── BulkheadFullError
@@ -26,6 +33,7 @@
         ├── SharedStoreError
         ├── EncoderError
         ├── RerankerError
+        ├── IdentityProviderError
         └── ProviderError
 
 Each class carries a stable ``code`` (docs/ERRORS.md) and an HTTP status; ``api/errors.py`` is the only place that turns
@@ -146,6 +154,62 @@ class ConflictError(InvalidRequestError):
     status = 409
 
 
+class IdTakenError(ConflictError):
+    """The id stands for a document the caller may not see."""
+
+    code = "id_taken"
+
+
+class CredentialsError(RagError):
+    """Nobody is known by what the request carries."""
+
+    code = "invalid_credentials"
+    status = 401
+
+
+class MissingCredentialsError(CredentialsError):
+    """The request carries neither a key nor a token."""
+
+    code = "missing_credentials"
+
+
+class ExpiredCredentialsError(CredentialsError):
+    """The key or token was good once."""
+
+    code = "expired_credentials"
+
+
+class RevokedCredentialsError(CredentialsError):
+    """The key was revoked."""
+
+    code = "revoked_credentials"
+
+
+class NotYetValidCredentialsError(CredentialsError):
+    """The token will be good later."""
+
+    code = "premature_credentials"
+
+
+class ForbiddenError(RagError):
+    """The caller is known, and not allowed to do this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class MissingScopeError(ForbiddenError):
+    """The caller was not granted the scope of the route."""
+
+    code = "missing_scope"
+
+
+class TenantDisabledError(ForbiddenError):
+    """The caller's tenant is switched off."""
+
+    code = "tenant_disabled"
+
+
 class RateLimitedError(RagError):
     """A client called more often than it may."""
 
@@ -262,6 +326,12 @@ class RerankerError(UnavailableError):
 
     code = "reranker_failed"
     retryable = False
+
+
+class IdentityProviderError(UnavailableError):
+    """The keys of the identity provider cannot be read."""
+
+    code = "identity_provider_unavailable"
 
 
 class ProviderError(UnavailableError):

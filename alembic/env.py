@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from advanced_rag.config import load_settings
+from advanced_rag.environment import load_settings
 from advanced_rag.storage.database import open_engine
 from advanced_rag.storage.tables import UtcDateTime, metadata
 from alembic import context

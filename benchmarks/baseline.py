@@ -11,9 +11,11 @@ import numpy as np
 from advanced_rag.config import Settings
 from advanced_rag.container import Container
 from advanced_rag.models.documents import DEFAULT_TENANT
+from advanced_rag.models.identity import LOCAL
 from advanced_rag.models.index import SEMANTIC
 from advanced_rag.opening import Opening
 from advanced_rag.storage.documents import DocumentRepository
+from advanced_rag.storage.hydration import hydrate
 from advanced_rag.text.chunk import passage
 
 
@@ -51,7 +53,7 @@ def _one_by_one(container: Container, queries: Sequence[str]) -> tuple[float, fl
         started = time.perf_counter()
         vector = encoder.encode_queries([query])[0]
         encoded = time.perf_counter()
-        index.store.search(index.generations[SEMANTIC], DEFAULT_TENANT, [vector], limit=limit)
+        index.store.search(index.generations[SEMANTIC], LOCAL.reader, [vector], limit=limit)
         encoding.append((encoded - started) * 1000)
         searching.append((time.perf_counter() - encoded) * 1000)
     return float(np.median(encoding)), float(np.median(searching))
@@ -62,6 +64,6 @@ async def _passages(container: Container) -> list[str]:
     texts: list[str] = []
     for start in range(0, len(ids), 500):
         part = ids[start : start + 500]
-        found = await container.database.read(DEFAULT_TENANT, lambda c, part=part: DocumentRepository(c).hydrate(part))
+        found = await container.database.read(DEFAULT_TENANT, lambda c, part=part: hydrate(c, part, LOCAL.reader))
         texts += [passage(item.document.title, item.chunk.headings, item.chunk.text) for item in found.values()]
     return texts

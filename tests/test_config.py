@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from advanced_rag.config import load_settings
+from advanced_rag.environment import load_settings
 from advanced_rag.exceptions import StartupError
 
 SECRET = "hunter2-do-not-show"

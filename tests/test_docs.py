@@ -8,7 +8,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from advanced_rag import exceptions
 from advanced_rag.api.app import create_app
 from advanced_rag.cli import cli
-from advanced_rag.config import Settings, load_settings
+from advanced_rag.config import Settings
+from advanced_rag.environment import load_settings
 from advanced_rag.telemetry import metrics
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +48,7 @@ def test_every_command_the_readme_shows_exists():
     for target in set(re.findall(r"^    make ([a-z]+)", text, re.MULTILINE)):
         assert f"\n{target}:" in makefile
     commands = {command.name or command.callback.__name__ for command in cli.registered_commands}
+    commands |= {group.name for group in cli.registered_groups}
     assert set(re.findall(r"advanced-rag ([a-z]+)", text)) <= commands
 
 

@@ -15,16 +15,17 @@ from advanced_rag.api.body import BodyLimits
 from advanced_rag.api.errors import install_error_handlers
 from advanced_rag.api.limits import RateLimits
 from advanced_rag.api.middleware import ObserveRequests, SecurityHeaders
-from advanced_rag.api.schemas import ErrorResponse
-from advanced_rag.api.v1 import chat, documents, index, retrieve, sessions
-from advanced_rag.config import Settings, load_settings
+from advanced_rag.api.schemas.errors import ErrorResponse
+from advanced_rag.api.v1 import admin, chat, documents, index, retrieve, sessions
+from advanced_rag.config import Settings
+from advanced_rag.environment import load_settings
 from advanced_rag.opening import Opening, keep_what_is_loaded
 from advanced_rag.telemetry.logs import logging_to_stderr
 from advanced_rag.telemetry.tracing import tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorResponse} for code in (400, 404, 408, 413, 415, 422, 429, 503)
+    code: {"model": ErrorResponse} for code in (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
 }
 
 
@@ -47,8 +48,10 @@ def create_app(settings: Settings | None = None, opening: Opening | None = None)
     app.state.body_limits = BodyLimits(
         server.max_body_bytes, {"ingest": server.ingest_max_body_bytes}, server.body_timeout_s, server.body_bytes_per_s
     )
-    limits = [Depends(RateLimits(settings))] if settings.rate_limit.enabled else []
-    for module in (documents, retrieve, chat, sessions, index):
+    app.state.settings = settings
+    app.state.rate_limits = RateLimits(settings) if settings.rate_limit.enabled else None
+    limits = [Depends(app.state.rate_limits)] if settings.rate_limit.enabled else []
+    for module in (documents, retrieve, chat, sessions, index, admin):
         app.include_router(module.router, responses=_ERRORS, dependencies=limits)
     app.include_router(ops.router)
     if server.metrics:

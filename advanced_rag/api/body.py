@@ -7,8 +7,10 @@ from typing import Any
 
 import orjson
 from fastapi import Request, Response
+from fastapi.params import Security
 from fastapi.routing import APIRoute
 
+from advanced_rag.api.identity import identify
 from advanced_rag.exceptions import (
     BodyTooLargeError,
     BodyTooSlowError,
@@ -37,13 +39,16 @@ class BodyLimits:
 
 
 class StrictJsonRoute(APIRoute):
-    """A route whose JSON body is read strictly."""
+    """A route that knows who asks before it reads anything, and whose JSON body is read strictly."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Read the body before FastAPI does."""
+        """Identify the caller, and read the body before FastAPI does."""
         handler = super().get_route_handler()
+        is_public = not any(isinstance(dependency, Security) for dependency in self.dependencies)
 
         async def strict(request: Request) -> Response:
+            if not is_public:
+                await identify(request)
             if self.body_field is not None:
                 request = _StrictRequest(request.scope, request.receive)
                 await request.json()

@@ -8,7 +8,8 @@ from asgi_correlation_id import correlation_id
 from fastapi import Depends, Header, Request
 
 from advanced_rag.container import Container
-from advanced_rag.models.documents import DEFAULT_TENANT, TenantId
+from advanced_rag.models.documents import TenantId
+from advanced_rag.models.identity import Principal
 from advanced_rag.resilience.deadline import Deadline
 
 TimeoutHeader = Annotated[
@@ -22,18 +23,22 @@ class RequestContext:
     """Who asks, what answers, and by when."""
 
     services: Container
-    tenant: TenantId
+    principal: Principal
     deadline: Deadline
     request_id: str | None
 
+    @property
+    def tenant(self) -> TenantId:
+        """Whose documents these are."""
+        return self.principal.tenant
+
 
 async def request_context(request: Request, timeout_s: TimeoutHeader = None) -> RequestContext:
-    """Make the context of a request; until there are identities, everybody is the default tenant."""
+    """Make the context of a request of a route that needs a scope, and so knows who asks."""
     services: Container = request.app.state.opening.container
     longest_s = services.settings.server.request_timeout_s
     deadline = Deadline.after(min(timeout_s or longest_s, longest_s))
-    request.state.tenant = DEFAULT_TENANT
-    return RequestContext(services, DEFAULT_TENANT, deadline, correlation_id.get())
+    return RequestContext(services, request.state.principal, deadline, correlation_id.get())
 
 
 Context = Annotated[RequestContext, Depends(request_context)]

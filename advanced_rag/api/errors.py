@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from advanced_rag.exceptions import (
     BodyTooSlowError,
+    CredentialsError,
     FieldError,
     InvalidRequestError,
     OverloadedError,
@@ -55,6 +56,8 @@ def respond_to(error: RagError, endpoint: str) -> JSONResponse:
         headers["Connection"] = "close"  # what it still sends is nothing anybody reads
     if isinstance(error, RateLimitedError):
         headers |= error.headers
+    if isinstance(error, CredentialsError):
+        headers["WWW-Authenticate"] = f'Bearer error="{error.code}"'
     body = problem(error.code, error.message, fields=fields, details=error.details)
     return _respond(endpoint, error.status, body, headers)
 

@@ -1,4 +1,4 @@
-"""Rate limits: how often one client may call, counted in Redis where there is one, else in this process."""
+"""Rate limits: how often one caller may call, counted in Redis where there is one, else in this process."""
 
 import hashlib
 import os
@@ -16,6 +16,7 @@ from slowapi.util import get_remote_address
 
 from advanced_rag.config import Settings
 from advanced_rag.exceptions import RateLimitedError
+from advanced_rag.models.identity import LOCAL, Principal
 from advanced_rag.storage.shared import connection_options
 from advanced_rag.telemetry import metrics
 
@@ -44,6 +45,11 @@ class RateLimits:
         metrics.begin(metrics.RATE_LIMITED, self._checks)
 
     def __call__(self, request: Request, response: Response) -> None:
+        """Count a request, and tell what is left; raises RateLimitedError."""
+        self.count(request)
+        response.headers.update(self._headers(request))
+
+    def count(self, request: Request) -> None:
         """Count a request; raises RateLimitedError."""
         route = request.scope["route"].name
         request.state.view_rate_limit = None  # slowapi sets none when Redis fails while other requests turn away from it
@@ -54,16 +60,15 @@ class RateLimits:
             headers = self._headers(request)
             wait_s = int(headers.get("X-RateLimit-Reset", _UNKNOWN_WAIT_S))
             raise RateLimitedError("too many requests", wait_s, headers) from None
-        response.headers.update(self._headers(request))
 
-    def _check(self, scope: str, limit: str | None, key: Callable[[Request], str] = get_remote_address) -> Check:
+    def _check(self, scope: str, limit: str | None, key: Callable[[Request], str] | None = None) -> Check:
         def check(request: Request) -> None:
             """Do nothing but be limited."""
 
         check.__name__ = f"check_{scope}"  # slowapi keeps the limits of a function under its name
         limited: Check = self._limiter.shared_limit(self._overall, scope="overall")(check)
         if limit is not None:
-            limited = self._limiter.shared_limit(limit, scope=scope, key_func=key)(limited)
+            limited = self._limiter.shared_limit(limit, scope=scope, key_func=key or _caller)(limited)
         return limited
 
     def _headers(self, request: Request) -> dict[str, str]:
@@ -86,7 +91,7 @@ class RateLimits:
 def _limiter(settings: Settings) -> Limiter:
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # that there are no settings in os.devnull
         return Limiter(
-            key_func=get_remote_address,
+            key_func=_caller,
             strategy="moving-window",
             in_memory_fallback_enabled=True,
             swallow_errors=True,
@@ -108,6 +113,16 @@ def _conversation(request: Request) -> str:
     """Return the session a chat message belongs to, or the client where it opens a new one."""
     body = getattr(request, "parsed_body", None)
     session = body.get("session_id") if isinstance(body, dict) else None
-    if not isinstance(session, str):
-        return get_remote_address(request)
-    return hashlib.sha256(session.encode()).hexdigest()[:32]  # keys are logged, and whoever has a session's id may read it
+    return _caller(request) if not isinstance(session, str) else _digest(session)
+
+
+def _caller(request: Request) -> str:
+    """Return who is counted: the user whose identity is proven, else the address."""
+    principal: Principal | None = getattr(request.state, "principal", None)
+    if principal is None or principal is LOCAL:
+        return str(get_remote_address(request))
+    return _digest(f"{principal.tenant}/{principal.user_id}")
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()[:32]  # slowapi logs what it counts by

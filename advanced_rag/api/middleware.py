@@ -48,7 +48,7 @@ class ObserveRequests:
 def _note(scope: Scope, status: int, elapsed_s: float) -> None:
     route: Any = scope.get("route")
     endpoint = getattr(route, "name", None) or "none"
-    method = scope["method"] if scope["method"] in {"GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"} else "other"
+    method = scope["method"] if scope["method"] in {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"} else "other"
     metrics.REQUESTS.labels(endpoint, method, str(status)).inc()
     metrics.REQUEST_SECONDS.labels(endpoint).observe(elapsed_s)
     tenant = scope.get("state", {}).get("tenant")

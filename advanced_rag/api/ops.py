@@ -7,11 +7,13 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from advanced_rag import __version__
+from advanced_rag.api.body import StrictJsonRoute
+from advanced_rag.api.identity import needs
 from advanced_rag.opening import Opening
 from advanced_rag.services.health import ComponentHealth
 
 router = APIRouter(tags=["operations"])
-metrics_router = APIRouter(tags=["operations"])
+metrics_router = APIRouter(route_class=StrictJsonRoute, tags=["operations"])
 
 
 @router.get("/healthz/live")
@@ -56,7 +58,7 @@ def _without_name(component: ComponentHealth) -> dict[str, Any]:
     return {key: value for key, value in asdict(component).items() if key != "name"}
 
 
-@metrics_router.get("/metrics", response_class=Response)
+@metrics_router.get("/metrics", response_class=Response, dependencies=[needs("metrics")])
 async def metrics() -> Response:
     """Return the metrics for Prometheus."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -15,6 +15,7 @@ class Question:
     text: str
     passages: Sequence[Hit]
     history: Sequence[Message]
+    cache_scope: str  # keeps what is remembered of different users apart
 
 
 class Answerer(Protocol):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from advanced_rag.llm.base import Question
 
-Embed = Callable[[str], Awaitable[NDArray[np.float32]]]
+Embed = Callable[[str, str], Awaitable[NDArray[np.float32]]]
 EmbedMany = Callable[[Sequence[str]], Awaitable[NDArray[np.float32]]]
 
 _MAX_SENTENCES = 48
@@ -34,7 +34,7 @@ class ExtractiveAnswerer:
         candidates = _candidates(question)
         if not candidates:
             return
-        asked = await self._embed_query(question.text)
+        asked = await self._embed_query(question.text, question.cache_scope)
         vectors = await self._embed_passages([text for text, _ in candidates])
         scores = vectors @ asked
         for position, index in enumerate(self._pick(scores)):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from advanced_rag.models.retrieval import Degradation, Hit
+from advanced_rag.models.retrieval import Degradation
 
 Role = Literal["user", "assistant"]
 
@@ -47,13 +47,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """An answer as an answerer made it: text with marks [n], and the passages it was given, in that order."""
+class Turn:
+    """A question and its answer, as they are kept."""
 
-    text: str
+    question: str
+    answer: str
+    citations: tuple[Citation, ...]
     answered: bool
     provider: str
-    passages: tuple[Hit, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Literal, NewType, TypeVar
 
+from advanced_rag.models.rights import Rights
+
 T = TypeVar("T")
 
 TenantId = NewType("TenantId", str)
@@ -23,6 +25,7 @@ class DocumentInput:
     text: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
     domain: str | None = None
+    rights: Rights | None = None  # None leaves them as they are
 
 
 @dataclass(frozen=True, slots=True)

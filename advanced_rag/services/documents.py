@@ -1,7 +1,8 @@
 """Looking at documents."""
 
 from advanced_rag.exceptions import NotFoundError
-from advanced_rag.models.documents import DocumentInfo, Page, TenantId
+from advanced_rag.models.documents import DocumentInfo, Page
+from advanced_rag.models.identity import Principal
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
@@ -19,17 +20,21 @@ class DocumentService:
         """The domains a document may name."""
         return frozenset(self._index.domains)
 
-    async def get(self, tenant: TenantId, document_id: str) -> DocumentInfo:
+    async def get(self, principal: Principal, document_id: str) -> DocumentInfo:
         """Return a document with its text; raises NotFoundError."""
-        found = await self._database.read(tenant, lambda c: DocumentRepository(c).get(document_id))
+        found = await self._database.read(
+            principal.tenant, lambda c: DocumentRepository(c).get(document_id, principal.reader)
+        )
         if found is None:
             raise NotFoundError("no such document")
         return found
 
-    async def page(self, tenant: TenantId, limit: int, cursor: str | None) -> Page[DocumentInfo]:
+    async def page(self, principal: Principal, limit: int, cursor: str | None) -> Page[DocumentInfo]:
         """List documents, oldest first."""
-        return await self._database.read(tenant, lambda c: DocumentRepository(c).page(limit, cursor))
+        return await self._database.read(
+            principal.tenant, lambda c: DocumentRepository(c).page(limit, cursor, principal.reader)
+        )
 
-    async def counts(self, tenant: TenantId) -> tuple[int, int]:
+    async def counts(self, principal: Principal) -> tuple[int, int]:
         """Return the number of documents and of chunks."""
-        return await self._database.read(tenant, lambda c: DocumentRepository(c).counts())
+        return await self._database.read(principal.tenant, lambda c: DocumentRepository(c).counts(principal.reader))

@@ -2,15 +2,16 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
 from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
+from advanced_rag.models.rights import Rights
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.embedding import Embedder
-from advanced_rag.storage.filters import facets
+from advanced_rag.storage.filters import facets, labels
 from advanced_rag.storage.ids import document_key
 from advanced_rag.storage.jobs import Job
 from advanced_rag.storage.vectors import IndexRow, VectorStore, VersionRange
@@ -34,12 +35,19 @@ class Index:
         self.semantic = semantic
         self.domains = domains
 
-    async def add(self, tenant: TenantId, items: Sequence[tuple[DocumentVersion, Sequence[Chunk]]]) -> None:
-        """Embed chunks and write them; doing it again writes the same.
+    async def add(
+        self,
+        tenant: TenantId,
+        items: Sequence[tuple[DocumentVersion, Sequence[Chunk]]],
+        rights: Mapping[str, Rights],
+    ) -> None:
+        """Embed chunks and write them, with the rights of each document; doing it again writes the same.
 
         Raises EncoderError, OverloadedError, or what the guard of writes raises.
         """
-        rows = [_row(tenant, document, chunk) for document, pieces in items for chunk in pieces]
+        rows = [
+            _row(tenant, document, chunk, rights[document.document_id]) for document, pieces in items for chunk in pieces
+        ]
         domains = [document.domain for document, pieces in items for _ in pieces]
         vectors = await self.semantic.passages([row.text for row in rows])
         embedded = [_with(row, vector) for row, vector in zip(rows, vectors, strict=True)]
@@ -72,13 +80,13 @@ class Index:
         await self.guard.call(lambda: asyncio.to_thread(run), Deadline.after(math.inf))
 
 
-def _row(tenant: TenantId, document: DocumentVersion, chunk: Chunk) -> IndexRow:
+def _row(tenant: TenantId, document: DocumentVersion, chunk: Chunk, rights: Rights) -> IndexRow:
     return IndexRow(
         chunk_id=chunk.chunk_id,
         tenant=tenant,
         document_key=document_key(tenant, document.document_id),
         version=document.version,
-        facets=facets(document.declared, document.metadata),
+        facets=facets(document.declared, document.metadata) | labels(rights.subjects),
         text=passage(document.title, chunk.headings, chunk.text),
     )
 

@@ -8,20 +8,23 @@ A crash anywhere leaves the job, and the job is finished later (services/jobs.py
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from advanced_rag.config import ChunkingSettings
-from advanced_rag.exceptions import OverloadedError, RagError, UnavailableError
+from advanced_rag.exceptions import ForbiddenError, IdTakenError, OverloadedError, RagError, UnavailableError
 from advanced_rag.models.documents import Chunk, DocumentInput, DocumentVersion, IngestResult, Span, TenantId
+from advanced_rag.models.identity import Principal
 from advanced_rag.services.index import Index
+from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
 from advanced_rag.storage.ids import chunk_id, content_hash
 from advanced_rag.storage.jobs import Job, JobRepository, new_job
+from advanced_rag.storage.rights import RightsRepository, StoredRights
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 from advanced_rag.telemetry.tracing import stage
@@ -49,7 +52,16 @@ class _Begun:
 
     version: NewVersion
     job: Job
+    rights: StoredRights
     replaces: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """The rights of a document after this ingestion."""
+
+    after: StoredRights
+    is_changed: bool
 
 
 class IngestService:
@@ -67,21 +79,22 @@ class IngestService:
         )
         self._waves = asyncio.Semaphore(WAVES_AT_ONCE)
 
-    async def ingest(self, tenant: TenantId, documents: Sequence[DocumentInput]) -> list[IngestResult]:
+    async def ingest(self, principal: Principal, documents: Sequence[DocumentInput]) -> list[IngestResult]:
         """Ingest documents with different ids; the results stand in their order.
 
         A document that could not be indexed fails alone; only a database that does not answer fails the call.
         """
         waves = [documents[start : start + WAVE] for start in range(0, len(documents), WAVE)]
-        results = await asyncio.gather(*(self._wave(tenant, wave) for wave in waves))
+        results = await asyncio.gather(*(self._wave(principal, wave) for wave in waves))
         return [result for wave in results for result in wave]
 
-    async def delete(self, tenant: TenantId, document_id: str) -> bool:
-        """Delete a document; False when there is none. It cannot be found from the moment this returns."""
+    async def delete(self, principal: Principal, document_id: str) -> bool:
+        """Delete a document; False when there is none to be seen. It cannot be found from the moment this returns."""
+        tenant = principal.tenant
 
         def remove(transaction: TenantTransaction) -> Job | None:
             repository = DocumentRepository(transaction)
-            floor = repository.remove(document_id)
+            floor = repository.remove(document_id, principal.reader)
             if floor is None:
                 return None
             job = new_job(tenant, "purge", document_id, 0, floor)
@@ -98,17 +111,20 @@ class IngestService:
         found = await self._database.read(
             job.tenant, lambda transaction: DocumentRepository(transaction).version_chunks(job.document_id, job.start)
         )
+        stored = await self._database.read(job.tenant, lambda t: RightsRepository(t).of([job.document_id]))
         if found is not None:
-            await self._index.add(job.tenant, [found])
-        await self._activate(job.tenant, [job])
+            await self._index.add(job.tenant, [found], {key: item.rights for key, item in stored.items()})
+        await self._activate(job.tenant, [job], {key: item.number for key, item in stored.items()})
 
-    async def _wave(self, tenant: TenantId, documents: Sequence[DocumentInput]) -> list[IngestResult]:
+    async def _wave(self, principal: Principal, documents: Sequence[DocumentInput]) -> list[IngestResult]:
         async with self._waves:
             with stage("chunk"):
                 prepared = [await asyncio.to_thread(self._prepare, document) for document in documents]
             with stage("store"):
-                begun, results = await self._database.write(tenant, lambda transaction: self._begin(transaction, prepared))
-            results |= await self._finish(tenant, begun)
+                begun, results = await self._database.write(
+                    principal.tenant, lambda transaction: self._begin(transaction, principal, prepared)
+                )
+            results |= await self._finish(principal.tenant, begun)
         for result in results.values():
             metrics.DOCUMENTS_INGESTED.labels(result.status).inc()
         return [results[document.id] for document in documents]
@@ -120,41 +136,49 @@ class IngestService:
         return _Prepared(document, content_hash(document.title, document.text, metadata, document.domain or ""), spans)
 
     def _begin(
-        self, transaction: TenantTransaction, prepared: Sequence[_Prepared]
+        self, transaction: TenantTransaction, principal: Principal, prepared: Sequence[_Prepared]
     ) -> tuple[list[_Begun], dict[str, IngestResult]]:
-        repository = DocumentRepository(transaction)
+        repository, jobs = DocumentRepository(transaction), JobRepository(transaction, self._owner)
         states = repository.lock([item.document.id for item in prepared])
+        settled, results = _settle(transaction, principal, prepared, states)
         begun: list[_Begun] = []
-        unchanged: dict[str, IngestResult] = {}
         for item in prepared:
-            state = states[item.document.id]
-            if state.content_hash == item.content_hash:
-                unchanged[item.document.id] = IngestResult(
-                    item.document.id, "unchanged", state.current_version, len(item.spans)
-                )
-            else:
-                begun.append(_begin_version(transaction.tenant, item, state))
+            key, state = item.document.id, states[item.document.id]
+            if key not in settled:
+                continue
+            if state.content_hash != item.content_hash:
+                begun.append(_begin_version(transaction.tenant, item, state, settled[key].after))
+                continue
+            results[key] = IngestResult(key, "unchanged", state.current_version, len(item.spans))
+            if settled[key].is_changed:
+                jobs.add([label_job(transaction.tenant, key, state.current_version or 0)])
+        RightsRepository(transaction).set({key: item.after.rights for key, item in settled.items() if item.is_changed})
         if begun:
             repository.add_versions([item.version for item in begun])
-            JobRepository(transaction, self._owner).add([item.job for item in begun], lease_s=self._lease_s)
-        return begun, unchanged
+            jobs.add([item.job for item in begun], lease_s=self._lease_s)
+        return begun, results
 
     async def _finish(self, tenant: TenantId, begun: list[_Begun]) -> dict[str, IngestResult]:
         if not begun:
             return {}
         try:
             with stage("index"):
-                await self._index.add(tenant, [(item.version.document, item.version.chunks) for item in begun])
+                rights = {item.job.document_id: item.rights.rights for item in begun}
+                await self._index.add(tenant, [(item.version.document, item.version.chunks) for item in begun], rights)
             with stage("activate"):
-                current = await self._activate(tenant, [item.job for item in begun])
+                numbers = {item.job.document_id: item.rights.number for item in begun}
+                current = await self._activate(tenant, [item.job for item in begun], numbers)
         except (UnavailableError, OverloadedError) as error:
             _log.warning("ingest_failed", code=error.code, documents=len(begun))
             await self._give_up(tenant, [item.job for item in begun])
             return {item.job.document_id: _failed(item, error) for item in begun}
         return {item.job.document_id: _succeeded(item, current) for item in begun}
 
-    async def _activate(self, tenant: TenantId, jobs: Sequence[Job]) -> dict[str, int]:
-        """Make indexed versions visible, as far as the jobs still belong here; returns the current versions."""
+    async def _activate(self, tenant: TenantId, jobs: Sequence[Job], labelled: Mapping[str, int]) -> dict[str, int]:
+        """Make indexed versions visible, as far as the jobs still belong here; returns the current versions.
+
+        Where rights have changed since what was ``labelled``, the index is brought up to them by a job.
+        """
 
         def activate(transaction: TenantTransaction) -> tuple[dict[str, int], list[Job]]:
             owned = JobRepository(transaction, self._owner).finish([job.id for job in jobs])
@@ -168,6 +192,9 @@ class IngestService:
                 if version > 1
             ]
             JobRepository(transaction, self._owner).add(purges, lease_s=self._lease_s)
+            rights = RightsRepository(transaction).of(list(current))
+            stale = [key for key in current if rights[key].number != labelled[key]]
+            JobRepository(transaction, self._owner).add([label_job(tenant, key, current[key]) for key in stale])
             return current, purges
 
         current, purges = await self._database.write(tenant, activate)
@@ -210,7 +237,30 @@ class IngestService:
         await self._database.write(tenant, forget)
 
 
-def _begin_version(tenant: TenantId, item: _Prepared, state: DocumentState) -> _Begun:
+def _settle(
+    transaction: TenantTransaction,
+    principal: Principal,
+    prepared: Sequence[_Prepared],
+    states: Mapping[str, DocumentState],
+) -> tuple[dict[str, _Settled], dict[str, IngestResult]]:
+    """Settle who may see each document; those the caller may not write are refused."""
+    stored = RightsRepository(transaction).of(list(states))
+    settled: dict[str, _Settled] = {}
+    refused: dict[str, IngestResult] = {}
+    for item in prepared:
+        key, before = item.document.id, stored[item.document.id]
+        is_free = before.rights.owner is None and states[key].current_version is None
+        try:
+            after = settle(principal, before.rights, item.document.rights, is_free=is_free)
+        except (ForbiddenError, IdTakenError) as error:
+            refused[key] = IngestResult(key, "failed", None, 0, error.code, error.message)
+            continue
+        is_changed = after != before.rights
+        settled[key] = _Settled(StoredRights(after, before.number + is_changed), is_changed)
+    return settled, refused
+
+
+def _begin_version(tenant: TenantId, item: _Prepared, state: DocumentState, rights: StoredRights) -> _Begun:
     source, number = item.document, state.last_version + 1
     document = DocumentVersion(source.id, number, source.title, source.metadata, source.domain)
     chunks = tuple(
@@ -229,7 +279,7 @@ def _begin_version(tenant: TenantId, item: _Prepared, state: DocumentState) -> _
     )
     version = NewVersion(document, source.text, item.content_hash, chunks)
     job = new_job(tenant, "index", source.id, number, number + 1)
-    return _Begun(version, job, replaces=state.current_version is not None)
+    return _Begun(version, job, rights, replaces=state.current_version is not None)
 
 
 def _succeeded(item: _Begun, current: dict[str, int]) -> IngestResult:

@@ -5,6 +5,7 @@ import asyncio
 from advanced_rag.config import JobSettings
 from advanced_rag.exceptions import RagError
 from advanced_rag.services.ingest import IngestService
+from advanced_rag.services.rights import RightsService
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.jobs import Job, JobRepository
 from advanced_rag.telemetry import metrics
@@ -18,13 +19,16 @@ _log = get_logger(__name__)
 class JobWorker:
     """Claims due jobs and runs them, one after the other; keeps the leases of this process."""
 
-    def __init__(self, database: Sql, ingest: IngestService, settings: JobSettings, *, owner: str) -> None:
+    def __init__(
+        self, database: Sql, ingest: IngestService, rights: RightsService, settings: JobSettings, *, owner: str
+    ) -> None:
         self._database = database
         self._ingest = ingest
+        self._rights = rights
         self._settings = settings
         self._owner = owner
         self._turn = asyncio.Lock()
-        metrics.begin(metrics.JOBS, ["index", "purge"], ["done", "failed", "dead"])
+        metrics.begin(metrics.JOBS, ["index", "purge", "label"], ["done", "failed", "dead"])
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -62,12 +66,21 @@ class JobWorker:
 
     async def _run(self, job: Job) -> None:
         try:
-            await (self._ingest.resume(job) if job.kind == "index" else self._ingest.purge(job.tenant, [job]))
+            await self._work(job)
         except RagError as error:
             await self._postpone(job, error)
             return
         metrics.JOBS.labels(job.kind, "done").inc()
         _log.info("job_done", job_id=job.id, kind=job.kind, attempts=job.attempts)
+
+    async def _work(self, job: Job) -> None:
+        match job.kind:
+            case "index":
+                await self._ingest.resume(job)
+            case "purge":
+                await self._ingest.purge(job.tenant, [job])
+            case "label":
+                await self._rights.label(job)
 
     async def _postpone(self, job: Job, error: RagError) -> None:
         give_up = job.attempts >= self._settings.max_attempts

@@ -17,8 +17,8 @@ from advanced_rag.exceptions import (
     UnavailableError,
     UnknownDomainError,
 )
-from advanced_rag.models.documents import TenantId
 from advanced_rag.models.filters import Filter, matches
+from advanced_rag.models.identity import Principal, Reader
 from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
 from advanced_rag.models.retrieval import (
     Candidate,
@@ -40,7 +40,7 @@ from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
-from advanced_rag.storage.documents import DocumentRepository
+from advanced_rag.storage.hydration import hydrate
 from advanced_rag.storage.vectors import Vectors
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
@@ -50,9 +50,9 @@ from advanced_rag.text.chunk import passage
 _SLACK = 10  # candidates read back beyond what is asked, to make up for those SQL does not confirm
 _log = get_logger(__name__)
 
-SearchKey = tuple[Generation, TenantId, int, Filter | None]
+SearchKey = tuple[Generation, Reader, int, Filter | None]
 SearchBatcher = MicroBatcher[SearchKey, Any, list[Candidate]]
-HydrationBatcher = MicroBatcher[TenantId, list[str], dict[str, Hydrated]]
+HydrationBatcher = MicroBatcher[Reader, list[str], dict[str, Hydrated]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class RetrieveService:
         self._features = features
         metrics.begin(metrics.DEGRADED, [*guards, "rerank", "mmr"])
 
-    async def retrieve(self, tenant: TenantId, query: RetrieveQuery, deadline: Deadline) -> RetrieveResult:
+    async def retrieve(self, principal: Principal, query: RetrieveQuery, deadline: Deadline) -> RetrieveResult:
         """Find the passages that fit a query, best first.
 
         Raises UnavailableError when no leg answers, InvalidRequestError for what the settings do not offer.
@@ -113,23 +113,23 @@ class RetrieveService:
         course = _Course()
         with course.stage("total"):
             with course.stage("search"):
-                found = await self._search(tenant, query, deadline, course)
+                found = await self._search(principal, query, deadline, course)
             fused = self._fuse(query, found)
             with course.stage("hydrate"):
                 async with deadline.limit("the database"):
-                    ranked = await self._hydrate(tenant, query, fused)
+                    ranked = await self._hydrate(principal, query, fused)
             ranked = await self._rerank(query, ranked, deadline, course)
-            ranked = await self._diversify(tenant, query, ranked, deadline, course)
+            ranked = await self._diversify(principal, query, ranked, deadline, course)
         hits = [_hit(item, query) for item in ranked[: query.top_k]]
         return RetrieveResult(hits, course.degraded, course.timings_ms)
 
     async def _search(
-        self, tenant: TenantId, query: RetrieveQuery, deadline: Deadline, course: _Course
+        self, principal: Principal, query: RetrieveQuery, deadline: Deadline, course: _Course
     ) -> dict[LegName, list[Candidate]]:
         legs = self._legs(query)
         limit = max(self._settings.candidates, query.top_k + _SLACK)
         outcomes = await asyncio.gather(
-            *(self._leg(leg, run, tenant, query, limit, deadline, course) for leg, run in legs.items()),
+            *(self._leg(leg, run, principal, query, limit, deadline, course) for leg, run in legs.items()),
             return_exceptions=True,
         )
         found: dict[LegName, list[Candidate]] = {}
@@ -176,7 +176,7 @@ class RetrieveService:
         self,
         name: LegName,
         leg: "_Leg",
-        tenant: TenantId,
+        principal: Principal,
         query: RetrieveQuery,
         limit: int,
         deadline: Deadline,
@@ -186,8 +186,8 @@ class RetrieveService:
         if leg.embedder is not None:
             with course.stage(f"encode_{name}"):
                 async with deadline.limit("the encoder"):
-                    vector = await leg.embedder.query(query.query, tenant)
-        key = (leg.generation, tenant, limit, query.filters)
+                    vector = await leg.embedder.query(query.query, principal.cache_scope)
+        key = (leg.generation, principal.reader, limit, query.filters)
 
         def search() -> Awaitable[list[Candidate]]:
             return self._searches.submit(key, vector)
@@ -208,7 +208,7 @@ class RetrieveService:
         }
         return fuse(found, weights)
 
-    async def _hydrate(self, tenant: TenantId, query: RetrieveQuery, fused: Sequence[Fused]) -> list[Ranked]:
+    async def _hydrate(self, principal: Principal, query: RetrieveQuery, fused: Sequence[Fused]) -> list[Ranked]:
         """Read candidates back from SQL, in batches until enough of them are confirmed."""
         wanted = max(query.top_k, self._settings.rerank_candidates if self._reranker else 0)
         wanted = max(wanted, self._settings.candidates if self._mmr_wanted(query) else 0)
@@ -218,15 +218,15 @@ class RetrieveService:
         while len(ranked) < wanted and position < len(fused):
             batch = fused[position : position + wanted + _SLACK - len(ranked)]
             position += len(batch)
-            confirmed = await self._confirmed(tenant, query, batch)
+            confirmed = await self._confirmed(principal, query, batch)
             ranked += [
                 Ranked(item, confirmed[item.chunk_id], item.score, kind) for item in batch if item.chunk_id in confirmed
             ]
         return ranked[:wanted]
 
-    async def _confirmed(self, tenant: TenantId, query: RetrieveQuery, batch: Sequence[Fused]) -> dict[str, Hydrated]:
+    async def _confirmed(self, principal: Principal, query: RetrieveQuery, batch: Sequence[Fused]) -> dict[str, Hydrated]:
         ids = [item.chunk_id for item in batch]
-        found = await self._hydrations.submit(tenant, ids)
+        found = await self._hydrations.submit(principal.reader, ids)
         kept = {
             chunk_id: item
             for chunk_id, item in found.items()
@@ -255,21 +255,21 @@ class RetrieveService:
         order = np.argsort(-final, kind="stable")
         return [replace(head[i], score=float(final[i]), kind="rerank") for i in order] + tail
 
-    async def _vectors(self, tenant: TenantId, ranked: list[Ranked]) -> dict[str, Vectors]:
+    async def _vectors(self, reader: Reader, ranked: list[Ranked]) -> dict[str, Vectors]:
         ids = [item.found.chunk.chunk_id for item in ranked]
-        return await asyncio.to_thread(self._index.store.vectors, self._index.generations[SEMANTIC], tenant, ids)
+        return await asyncio.to_thread(self._index.store.vectors, self._index.generations[SEMANTIC], reader.tenant, ids)
 
     def _mmr_wanted(self, query: RetrieveQuery) -> bool:
         return self._features.mmr if query.mmr is None else query.mmr
 
     async def _diversify(
-        self, tenant: TenantId, query: RetrieveQuery, ranked: list[Ranked], deadline: Deadline, course: _Course
+        self, principal: Principal, query: RetrieveQuery, ranked: list[Ranked], deadline: Deadline, course: _Course
     ) -> list[Ranked]:
         if not self._mmr_wanted(query) or len(ranked) < 2:
             return ranked
         try:
             with course.stage("mmr"):
-                vectors = await self._guards["semantic"].call(lambda: self._vectors(tenant, ranked), deadline)
+                vectors = await self._guards["semantic"].call(lambda: self._vectors(principal.reader, ranked), deadline)
         except (UnavailableError, OverloadedError) as error:
             course.degrade("mmr", error)
             return ranked
@@ -290,12 +290,12 @@ class _Leg:
 
 
 def search_batcher(index: Index, *, max_waiting: int) -> SearchBatcher:
-    """Return the batcher that sends searches of one collection, tenant and filter to Milvus together."""
+    """Return the batcher that sends searches of one collection, reader and filter to Milvus together."""
 
     async def run(key: SearchKey, queries: list[Any]) -> list[list[Candidate]]:
-        generation, tenant, limit, condition = key
+        generation, reader, limit, condition = key
         call: Callable[[], list[list[Candidate]]] = lambda: index.store.search(  # noqa: E731 - typed, for the thread
-            generation, tenant, queries, limit=limit, condition=condition
+            generation, reader, queries, limit=limit, condition=condition
         )
         return await asyncio.to_thread(call)
 
@@ -303,11 +303,11 @@ def search_batcher(index: Index, *, max_waiting: int) -> SearchBatcher:
 
 
 def hydration_batcher(database: Sql, *, max_waiting: int) -> HydrationBatcher:
-    """Return the batcher that reads the chunks of several answers to one tenant in one statement."""
+    """Return the batcher that reads the chunks of several answers to one reader in one statement."""
 
-    async def run(tenant: TenantId, wanted: list[list[str]]) -> list[dict[str, Hydrated]]:
+    async def run(reader: Reader, wanted: list[list[str]]) -> list[dict[str, Hydrated]]:
         ids = list({chunk_id for answer in wanted for chunk_id in answer})
-        found = await database.read(tenant, lambda connection: DocumentRepository(connection).hydrate(ids))
+        found = await database.read(reader.tenant, lambda connection: hydrate(connection, ids, reader))
         return [{chunk_id: found[chunk_id] for chunk_id in answer if chunk_id in found} for answer in wanted]
 
     return MicroBatcher(run, max_batch=16, max_waiting=max_waiting, concurrency=2)

@@ -3,11 +3,15 @@
 import asyncio
 
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
+from advanced_rag.models.identity import Reader
 from advanced_rag.models.index import DOMAIN_PREFIX, CollectionReport, Generation, VerifyReport
+from advanced_rag.models.rights import Rights
 from advanced_rag.services.index import Index
 from advanced_rag.services.jobs import JobWorker
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
+from advanced_rag.storage.hydration import hydrate
+from advanced_rag.storage.rights import RightsRepository
 
 _BATCH = 256
 
@@ -52,9 +56,14 @@ class VerifyService:
         domain = generation.kind.removeprefix(DOMAIN_PREFIX) if generation.kind.startswith(DOMAIN_PREFIX) else None
         return await self._database.read(tenant, lambda connection: DocumentRepository(connection).visible_chunk_ids(domain))
 
+    async def _rights(self, tenant: TenantId, document_ids: set[str]) -> dict[str, Rights]:
+        stored = await self._database.read(tenant, lambda c: RightsRepository(c).of(sorted(document_ids)))
+        return {document_id: item.rights for document_id, item in stored.items()}
+
     async def _add(self, tenant: TenantId, chunk_ids: list[str]) -> None:
         for start in range(0, len(chunk_ids), _BATCH):
             part = chunk_ids[start : start + _BATCH]
-            hydrated = await self._database.read(tenant, lambda c, part=part: DocumentRepository(c).hydrate(part))  # type: ignore[misc]
+            hydrated = await self._database.read(tenant, lambda c, part=part: hydrate(c, part, Reader(tenant, None)))  # type: ignore[misc]
             items: list[tuple[DocumentVersion, list[Chunk]]] = [(item.document, [item.chunk]) for item in hydrated.values()]
-            await self._index.add(tenant, items)
+            rights = await self._rights(tenant, {item.document.document_id for item in hydrated.values()})
+            await self._index.add(tenant, items, rights)

@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from advanced_rag.models.documents import Chunk, DocumentInfo, DocumentVersion, Page
-from advanced_rag.models.retrieval import Hydrated
+from advanced_rag.models.identity import Reader
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
 from advanced_rag.storage.database import TenantTransaction
-from advanced_rag.storage.tables import chunks, document_versions, documents, jobs, now
+from advanced_rag.storage.hydration import is_current, is_visible
+from advanced_rag.storage.rights import open_to
+from advanced_rag.storage.tables import chunks, document_access, document_versions, documents, jobs, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class DocumentRepository:
         """Return the state of the documents that have a row."""
         found = self._connection.execute(
             select(documents.c.id, documents.c.current_version, documents.c.last_version, document_versions.c.content_hash)
-            .select_from(documents.outerjoin(document_versions, _is_current()))
+            .select_from(documents.outerjoin(document_versions, is_current()))
             .where(self._owned(documents), documents.c.id.in_(document_ids))
         )
         return {row.id: DocumentState(row.current_version, row.last_version, row.content_hash) for row in found}
@@ -144,20 +146,29 @@ class DocumentRepository:
             .values(state="failed")
         )
 
-    def remove(self, document_id: str) -> int | None:
+    def remove(self, document_id: str, reader: Reader) -> int | None:
         """Delete a document with all its text; returns the floor below which no version may return, None if missing."""
-        row = self._connection.execute(
-            select(documents.c.last_version, documents.c.current_version)
-            .where(self._owned(documents), documents.c.id == document_id)
-            .with_for_update()
-        ).one_or_none()
+        held = select(documents.c.last_version, documents.c.current_version).where(
+            self._owned(documents), documents.c.id == document_id
+        )
+        row = self._connection.execute(_for(reader, held).with_for_update(of=documents)).one_or_none()
         if row is None or row.current_version is None:
             return None
         floor: int = row.last_version + 1
         self._connection.execute(
             update(documents)
             .where(self._owned(documents), documents.c.id == document_id)
-            .values(current_version=None, version_floor=floor, updated_at=now())
+            .values(
+                current_version=None,
+                version_floor=floor,
+                owner=None,
+                visibility="tenant",
+                rights_version=documents.c.rights_version + 1,
+                updated_at=now(),
+            )
+        )
+        self._connection.execute(
+            delete(document_access).where(self._owned(document_access), document_access.c.document_id == document_id)
         )
         self._connection.execute(
             delete(document_versions).where(self._owned(document_versions), document_versions.c.document_id == document_id)
@@ -175,26 +186,21 @@ class DocumentRepository:
             )
         )
 
-    def get(self, document_id: str) -> DocumentInfo | None:
+    def get(self, document_id: str, reader: Reader) -> DocumentInfo | None:
         """Return a visible document with its text."""
         row = self._connection.execute(
-            self._listing(document_versions.c.text).where(documents.c.id == document_id)
+            self._listing(reader, document_versions.c.text).where(documents.c.id == document_id)
         ).one_or_none()
         return None if row is None else _info(row, text=row.text)
 
-    def page(self, limit: int, cursor: str | None) -> Page[DocumentInfo]:
+    def page(self, limit: int, cursor: str | None, reader: Reader) -> Page[DocumentInfo]:
         """List visible documents, oldest first."""
-        statement = self._listing().order_by(documents.c.created_at, documents.c.id).limit(limit + 1)
+        statement = self._listing(reader).order_by(documents.c.created_at, documents.c.id).limit(limit + 1)
         if cursor is not None:
             statement = statement.where(tuple_(documents.c.created_at, documents.c.id) > tuple_(*decode_cursor(cursor)))
         rows = self._connection.execute(statement).all()
         more = rows[limit - 1] if len(rows) > limit else None
         return Page([_info(row) for row in rows[:limit]], encode_cursor(more.created_at, more.id) if more else None)
-
-    def hydrate(self, chunk_ids: Sequence[str]) -> dict[str, Hydrated]:
-        """Read chunks back; those of versions that are not current are left out."""
-        rows = self._connection.execute(_HYDRATION, {"tenant": self._tenant, "chunk_ids": chunk_ids})
-        return {row[0]: _hydrated(*row) for row in rows}
 
     def version_chunks(self, document_id: str, version: int) -> tuple[DocumentVersion, list[Chunk]] | None:
         """Return a version and its chunks in order, whatever its state; None when it is gone."""
@@ -218,7 +224,7 @@ class DocumentRepository:
         """Return the ids of all chunks that may be found, or of those of one domain."""
         statement = (
             select(chunks.c.chunk_id)
-            .select_from(chunks.join(documents, _chunk_is_visible()).join(document_versions, _is_current()))
+            .select_from(chunks.join(documents, is_visible()).join(document_versions, is_current()))
             .where(self._owned(chunks))
         )
         if domain is not None:
@@ -237,12 +243,15 @@ class DocumentRepository:
         statement = select(chunks.c.chunk_id).select_from(chunks.join(jobs, working)).where(self._owned(chunks))
         return set(self._connection.execute(statement).scalars())
 
-    def counts(self) -> tuple[int, int]:
+    def counts(self, reader: Reader) -> tuple[int, int]:
         """Return how many documents and chunks are visible."""
         row = self._connection.execute(
-            select(func.count(), func.coalesce(func.sum(document_versions.c.chunk_count), 0))
-            .select_from(documents.join(document_versions, _is_current()))
-            .where(self._owned(documents))
+            _for(
+                reader,
+                select(func.count(), func.coalesce(func.sum(document_versions.c.chunk_count), 0))
+                .select_from(documents.join(document_versions, is_current()))
+                .where(self._owned(documents)),
+            )
         ).one()
         return int(row[0]), int(row[1])
 
@@ -252,8 +261,8 @@ class DocumentRepository:
     def _keys(self, table: Any) -> Any:
         return tuple_(table.c.document_id, table.c.version)
 
-    def _listing(self, *extra: Any) -> Any:
-        return (
+    def _listing(self, reader: Reader, *extra: Any) -> Any:
+        statement = (
             select(
                 documents.c.id,
                 documents.c.created_at,
@@ -266,9 +275,10 @@ class DocumentRepository:
                 document_versions.c.chunk_count,
                 *extra,
             )
-            .select_from(documents.join(document_versions, _is_current()))
+            .select_from(documents.join(document_versions, is_current()))
             .where(self._owned(documents))
         )
+        return _for(reader, statement)
 
     def _insert_missing(self) -> Any:
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
@@ -310,65 +320,8 @@ class DocumentRepository:
         }
 
 
-def _is_current() -> Any:
-    return and_(
-        document_versions.c.tenant_id == documents.c.tenant_id,
-        document_versions.c.document_id == documents.c.id,
-        document_versions.c.version == documents.c.current_version,
-    )
-
-
-def _chunk_is_visible() -> Any:
-    return and_(
-        documents.c.tenant_id == chunks.c.tenant_id,
-        documents.c.id == chunks.c.document_id,
-        documents.c.current_version == chunks.c.version,
-    )
-
-
-# Built once: every retrieval runs it, and building it costs more than the database does.
-_HYDRATION: Select[Any] = (
-    select(
-        chunks.c.chunk_id,
-        chunks.c.document_id,
-        chunks.c.version,
-        chunks.c.ordinal,
-        chunks.c.text,
-        chunks.c.headings,
-        chunks.c.start,
-        chunks.c.end,
-        chunks.c.tokens,
-        chunks.c.page,
-        document_versions.c.title,
-        document_versions.c.metadata,
-        document_versions.c.domain,
-    )
-    .select_from(chunks.join(documents, _chunk_is_visible()).join(document_versions, _is_current()))
-    .where(
-        chunks.c.tenant_id == bindparam("tenant"),
-        documents.c.tenant_id == bindparam("tenant"),
-        chunks.c.chunk_id.in_(bindparam("chunk_ids", expanding=True)),
-    )
-)
-
-
-def _hydrated(
-    chunk_id: str,
-    document_id: str,
-    version: int,
-    ordinal: int,
-    text: str,
-    headings: list[str],
-    start: int,
-    end: int,
-    tokens: int,
-    page: int | None,
-    title: str,
-    metadata: dict[str, Any],
-    domain: str | None,
-) -> Hydrated:
-    chunk = Chunk(chunk_id, document_id, version, ordinal, text, tuple(headings), start, end, tokens, page)
-    return Hydrated(chunk, DocumentVersion(document_id, version, title, metadata, domain))
+def _for(reader: Reader, statement: Any) -> Any:
+    return statement if reader.subjects is None else statement.where(open_to(sorted(reader.subjects)))
 
 
 def _version(row: Row[Any]) -> DocumentVersion:

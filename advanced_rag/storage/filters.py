@@ -8,6 +8,8 @@ expression but numbers and, in string ranges, a quoted literal.
     x<path>: true          the path exists        v<path, value>: true   one of its values
     n<path>: 12.5          its number             s<path>: "2024-01-31"  its string
     (and N<path>, S<path>: true, to negate a range: a missing path is in no range)
+
+A document that not everybody of its tenant may see has ``r: true``, and in ``a`` the digests of those who may.
 """
 
 import hashlib
@@ -33,7 +35,8 @@ from advanced_rag.models.filters import (
 FACETS_FIELD = "facets"
 MAX_FACET_VALUES = 1000
 
-Facets = dict[str, bool | float | str]
+Facets = dict[str, bool | float | str | list[str]]
+_RESTRICTED, _SUBJECTS = "r", "a"
 _OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _NEGATED = {"$gt": "<=", "$gte": "<", "$lt": ">=", "$lte": ">"}
 
@@ -46,6 +49,24 @@ def facets(declared: Mapping[str, str | None], metadata: Mapping[str, Any]) -> F
     for path, value in _paths(metadata, METADATA_PREFIX, MAX_PATH_KEYS):
         found.update(_facets_of(path, value))
     return found
+
+
+def labels(readers: frozenset[str] | None) -> Facets:
+    """Return the facets that say who may find a document; None is everybody of its tenant, who needs no label."""
+    return {} if readers is None else {_RESTRICTED: True, _SUBJECTS: sorted(map(_subject, readers))}
+
+
+def compile_readers(subjects: frozenset[str]) -> str:
+    """Return the Milvus expression for what one of some subjects may find."""
+    is_for_all = _flag(_RESTRICTED, negated=True)
+    if not subjects:
+        return is_for_all
+    names = ", ".join(quote(_subject(subject)) for subject in sorted(subjects))
+    return _join("or", [is_for_all, f'json_contains_any({FACETS_FIELD}["{_SUBJECTS}"], [{names}])'])
+
+
+def _subject(subject: str) -> str:
+    return hashlib.blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
 
 
 def count_values(metadata: Mapping[str, Any]) -> int:

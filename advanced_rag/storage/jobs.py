@@ -15,12 +15,12 @@ from advanced_rag.models.documents import TenantId
 from advanced_rag.storage.database import Transaction, database_clock
 from advanced_rag.storage.tables import jobs, now
 
-JobKind = Literal["index", "purge"]
+JobKind = Literal["index", "purge", "label"]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work on the versions [start, below) of one document: index them, or purge their vectors."""
+    """Work on the versions [start, below) of one document: index them, purge their vectors; or label what it has now."""
 
     id: str
     tenant: TenantId

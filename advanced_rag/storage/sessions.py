@@ -1,13 +1,12 @@
 """Conversations in SQL: sessions, messages, feedback."""
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, tuple_, update
+from sqlalchemy import and_, delete, func, insert, select, tuple_, update
 
-from advanced_rag.models.chat import Citation, Message, Role, Session
+from advanced_rag.models.chat import Citation, Message, Role, Session, Turn
 from advanced_rag.models.documents import Page
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
 from advanced_rag.storage.database import TenantTransaction
@@ -15,21 +14,22 @@ from advanced_rag.storage.tables import feedback, messages, now, sessions
 
 
 class SessionRepository:
-    """The conversations of one tenant."""
+    """The conversations of one user."""
 
-    def __init__(self, transaction: TenantTransaction) -> None:
+    def __init__(self, transaction: TenantTransaction, user_id: str) -> None:
         self._connection = transaction.connection
         self._tenant = transaction.tenant
+        self._user_id = user_id
 
-    def create(self, user_id: str, title: str) -> Session:
+    def create(self, title: str) -> Session:
         """Open a session."""
         moment = now()
-        session = Session(str(uuid.uuid4()), title, user_id, moment, moment)
+        session = Session(str(uuid.uuid4()), title, self._user_id, moment, moment)
         self._connection.execute(
             insert(sessions).values(
                 id=session.id,
                 tenant_id=self._tenant,
-                user_id=user_id,
+                user_id=self._user_id,
                 title=title,
                 created_at=moment,
                 updated_at=moment,
@@ -39,15 +39,15 @@ class SessionRepository:
 
     def get(self, session_id: str, *, lock: bool = False) -> Session | None:
         """Return a session, held until the transaction ends when ``lock`` is set."""
-        statement = select(sessions).where(sessions.c.tenant_id == self._tenant, sessions.c.id == session_id)
+        statement = select(sessions).where(self._owned(), sessions.c.id == session_id)
         row = self._connection.execute(statement.with_for_update() if lock else statement).one_or_none()
         return None if row is None else _session(row)
 
-    def page(self, user_id: str, limit: int, cursor: str | None) -> Page[Session]:
-        """List the sessions of a user, newest first."""
+    def page(self, limit: int, cursor: str | None) -> Page[Session]:
+        """List sessions, newest first."""
         statement = (
             select(sessions)
-            .where(sessions.c.tenant_id == self._tenant, sessions.c.user_id == user_id)
+            .where(self._owned())
             .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
             .limit(limit + 1)
         )
@@ -61,7 +61,7 @@ class SessionRepository:
         """Change the title of a session."""
         row = self._connection.execute(
             update(sessions)
-            .where(sessions.c.tenant_id == self._tenant, sessions.c.id == session_id)
+            .where(self._owned(), sessions.c.id == session_id)
             .values(title=title, updated_at=now())
             .returning(*sessions.c)
         ).one_or_none()
@@ -69,9 +69,7 @@ class SessionRepository:
 
     def remove(self, session_id: str) -> bool:
         """Delete a session with its messages and their feedback; False when there is none."""
-        found = self._connection.execute(
-            delete(sessions).where(sessions.c.tenant_id == self._tenant, sessions.c.id == session_id)
-        )
+        found = self._connection.execute(delete(sessions).where(self._owned(), sessions.c.id == session_id))
         return found.rowcount > 0
 
     def recent(self, session_id: str, limit: int) -> list[Message]:
@@ -90,37 +88,30 @@ class SessionRepository:
         next_cursor = encode_cursor(more.created_at, str(more.position)) if more else None
         return Page([_message(row) for row in rows[:limit]], next_cursor)
 
-    def add_turn(
-        self,
-        session_id: str,
-        question: str,
-        answer: str,
-        *,
-        citations: Sequence[Citation],
-        answered: bool,
-        provider: str,
-    ) -> str:
+    def add_turn(self, session_id: str, turn: Turn) -> str:
         """Store a question and its answer together; returns the id of the answer."""
         last = self._connection.execute(
             select(func.coalesce(func.max(messages.c.position), 0)).where(
                 messages.c.tenant_id == self._tenant, messages.c.session_id == session_id
             )
         ).scalar_one()
-        asked = self._row(session_id, last + 1, "user", question)
-        replied = self._row(session_id, last + 2, "assistant", answer) | {
-            "citations": [asdict(citation) for citation in citations],
-            "answered": answered,
-            "provider": provider,
+        asked = self._row(session_id, last + 1, "user", turn.question)
+        replied = self._row(session_id, last + 2, "assistant", turn.answer) | {
+            "citations": [asdict(citation) for citation in turn.citations],
+            "answered": turn.answered,
+            "provider": turn.provider,
         }
         self._connection.execute(insert(messages), [asked, replied])
-        self._connection.execute(update(sessions).where(sessions.c.id == session_id).values(updated_at=now()))
+        self._connection.execute(update(sessions).where(self._owned(), sessions.c.id == session_id).values(updated_at=now()))
         answer_id: str = replied["id"]
         return answer_id
 
     def add_feedback(self, message_id: str, rating: int, comment: str | None) -> str | None:
         """Store what somebody thinks of an answer; None when the message does not exist."""
         found = self._connection.execute(
-            select(messages.c.id).where(messages.c.tenant_id == self._tenant, messages.c.id == message_id)
+            select(messages.c.id)
+            .select_from(messages.join(sessions, sessions.c.id == messages.c.session_id))
+            .where(self._owned(), messages.c.tenant_id == self._tenant, messages.c.id == message_id)
         ).one_or_none()
         if found is None:
             return None
@@ -137,8 +128,12 @@ class SessionRepository:
         )
         return feedback_id
 
+    def _owned(self) -> Any:
+        return and_(sessions.c.tenant_id == self._tenant, sessions.c.user_id == self._user_id)
+
     def _history(self, session_id: str) -> Any:
-        return select(messages).where(messages.c.tenant_id == self._tenant, messages.c.session_id == session_id)
+        session = select(sessions.c.id).where(self._owned(), sessions.c.id == session_id).scalar_subquery()
+        return select(messages).where(messages.c.tenant_id == self._tenant, messages.c.session_id == session)
 
     def _row(self, session_id: str, position: int, role: Role, content: str) -> dict[str, Any]:
         return {

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
@@ -55,7 +56,7 @@ def now() -> datetime:
 
 
 _json = JSON().with_variant(JSONB(), "postgresql")
-_TENANT, _ID, _DOCUMENT_ID, _CODE = String(64), String(36), String(255), String(64)
+_TENANT, _ID, _DOCUMENT_ID, _CODE, _USER_ID = String(64), String(36), String(255), String(64), String(255)
 
 
 def _tenant(**options: Any) -> Column[str]:
@@ -71,7 +72,29 @@ tenants = Table(
     metadata,
     Column("id", _TENANT, primary_key=True),
     Column("name", String(255), nullable=False),
+    Column("is_active", Boolean, nullable=False, server_default=true()),
     _created(),
+    Index("ix_tenants_name", "name", unique=True),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("name", String(255), nullable=False),
+    Column("prefix", String(16), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False),
+    Column("role", String(32), nullable=False),
+    Column("scopes", _json, nullable=False),
+    Column("user_id", _USER_ID, nullable=False),
+    Column("groups", _json, nullable=False),
+    _created(),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index("ix_api_keys_time", "tenant_id", "created_at", "id"),
 )
 
 documents = Table(
@@ -82,10 +105,23 @@ documents = Table(
     Column("current_version", Integer),
     Column("last_version", Integer, nullable=False),
     Column("version_floor", Integer, nullable=False),
+    Column("owner", _USER_ID),
+    Column("visibility", String(16), nullable=False, server_default="tenant"),
+    Column("rights_version", Integer, nullable=False, server_default="0"),
     _created(),
     Column("updated_at", UtcDateTime, nullable=False),
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
     Index(None, "tenant_id", "created_at", "id"),
+)
+
+document_access = Table(
+    "document_access",
+    metadata,
+    _tenant(primary_key=True),
+    Column("document_id", _DOCUMENT_ID, primary_key=True),
+    Column("subject", String(260), primary_key=True),
+    ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
+    Index("ix_document_access_subject", "tenant_id", "subject"),
 )
 
 document_versions = Table(
@@ -144,7 +180,7 @@ jobs = Table(
     Column("attempts", Integer, nullable=False),
     Column("error_code", _CODE),
     _created(),
-    CheckConstraint("kind IN ('index', 'purge')", name="kind"),
+    CheckConstraint("kind IN ('index', 'purge', 'label')", name="kind"),
     CheckConstraint("state IN ('queued', 'running', 'dead')", name="state"),
     Index(None, "state", "run_after"),
     Index(None, "tenant_id", "document_id", "kind"),
@@ -167,7 +203,7 @@ sessions = Table(
     metadata,
     Column("id", _ID, primary_key=True),
     _tenant(),
-    Column("user_id", String(255), nullable=False),
+    Column("user_id", _USER_ID, nullable=False),
     Column("title", String(255), nullable=False),
     _created(),
     Column("updated_at", UtcDateTime, nullable=False),

@@ -20,9 +20,10 @@ from advanced_rag.config import MilvusSettings
 from advanced_rag.exceptions import StartupError, VectorStoreError, VectorStoreRefusedError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.filters import Filter
+from advanced_rag.models.identity import Reader
 from advanced_rag.models.index import SPARSE, Generation
 from advanced_rag.models.retrieval import Candidate
-from advanced_rag.storage.filters import FACETS_FIELD, Facets, compile_filter, quote
+from advanced_rag.storage.filters import FACETS_FIELD, Facets, compile_filter, compile_readers, quote
 from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
@@ -132,7 +133,7 @@ class VectorStore:
     def search(
         self,
         generation: Generation,
-        tenant: TenantId,
+        reader: Reader,
         queries: Sequence[Vectors] | Sequence[str],
         *,
         limit: int,
@@ -150,7 +151,7 @@ class VectorStore:
                 self._name(generation),
                 list(queries),
                 anns_field="sparse" if is_sparse else "vector",
-                filter=_expression(tenant, condition),
+                filter=_expression(reader, condition),
                 limit=limit,
                 search_params={"metric_type": "BM25" if is_sparse else "COSINE"},
                 timeout=timeout_s or self._settings.timeout_s,
@@ -337,9 +338,13 @@ def _candidates(hits: Any) -> list[Candidate]:
     return [Candidate(chunk_id, score) for chunk_id, score in zip(hits.ids, hits.distances, strict=True)]
 
 
-def _expression(tenant: TenantId, condition: Filter | None) -> str:
-    clause = _tenant_clause(tenant)
-    return clause if condition is None else f"{clause} and {compile_filter(condition)}"
+def _expression(reader: Reader, condition: Filter | None) -> str:
+    clauses = [_tenant_clause(reader.tenant)]
+    if reader.subjects is not None:
+        clauses.append(compile_readers(reader.subjects))
+    if condition is not None:
+        clauses.append(compile_filter(condition))
+    return " and ".join(clauses)
 
 
 def _tenant_clause(tenant: TenantId) -> str:

@@ -21,7 +21,7 @@ PASSAGE = Hit(
     "fused",
     {},
 )
-QUESTION = Question("How do I reset the pump?", [PASSAGE], [])
+QUESTION = Question("How do I reset the pump?", [PASSAGE], [], "test")
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,11 @@ def test_changes_that_stand_in_each_others_way_are_both_made(server, data_dir):
     with service_on(server, data_dir) as service:
         sql, meeting, tries = service.container.database, threading.Barrier(2), []
         service.run(
-            sql.write(lambda c: c.execute(text("CREATE TABLE pair AS SELECT n, 0 AS value FROM generate_series(1, 2) n")))
+            sql.write_across(
+                lambda t: t.connection.execute(
+                    text("CREATE TABLE pair AS SELECT n, 0 AS value FROM generate_series(1, 2) n")
+                )
+            )
         )
 
         def change(connection, order):
@@ -138,8 +142,10 @@ def test_changes_that_stand_in_each_others_way_are_both_made(server, data_dir):
                     meeting.wait(10)
 
         async def both() -> None:
-            await asyncio.gather(*(sql.write(lambda c, order=order: change(c, order)) for order in ((1, 2), (2, 1))))
+            await asyncio.gather(
+                *(sql.write_across(lambda t, order=order: change(t.connection, order)) for order in ((1, 2), (2, 1)))
+            )
 
         service.run(both())
-        values = service.run(sql.read(lambda c: c.scalars(text("SELECT value FROM pair")).all()))
+        values = service.run(sql.read_across(lambda t: t.connection.scalars(text("SELECT value FROM pair")).all()))
         assert values == [2, 2]

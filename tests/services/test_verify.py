@@ -5,6 +5,7 @@ import pytest
 
 from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion
 from advanced_rag.models.index import SEMANTIC, SPARSE
+from advanced_rag.models.rights import Rights
 from advanced_rag.storage.documents import DocumentRepository, NewVersion
 from advanced_rag.storage.ids import chunk_id
 from advanced_rag.storage.jobs import JobRepository, new_job
@@ -58,7 +59,7 @@ def test_vectors_of_a_version_in_work_are_left_alone(service):
         JobRepository(connection, "another replica").add([new_job(DEFAULT_TENANT, "index", key, 1, 2)], lease_s=60)
 
     service.run(container.database.write(DEFAULT_TENANT, begin))
-    service.run(container.index.add(DEFAULT_TENANT, [(version, [chunk])]))
+    service.run(container.index.add(DEFAULT_TENANT, [(version, [chunk])], {key: Rights()}))
     assert verify(service, repair=True)["semantic_g1"] == (0, 0, 0)
     service.run(container.database.write(DEFAULT_TENANT, lambda c: DocumentRepository(c).activate({key: 1})))
     assert verify(service)["semantic_g1"] == (0, 0, 0)

@@ -1,11 +1,14 @@
 """Documents in SQL: what may be seen never goes back, whatever order crashes and replicas bring."""
 
 from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion, TenantId
+from advanced_rag.models.identity import Reader
 from advanced_rag.storage.documents import DocumentRepository, NewVersion
+from advanced_rag.storage.hydration import hydrate
 from advanced_rag.storage.ids import chunk_id
 from advanced_rag.storage.jobs import JobRepository, new_job
 
 KEY = "handbook"
+EVERYTHING = Reader(DEFAULT_TENANT, None)
 
 
 def chunk(version: int, tenant: TenantId = DEFAULT_TENANT) -> Chunk:
@@ -24,7 +27,7 @@ def activate(connection, version: int) -> dict[str, int]:
 
 
 def visible(connection, *versions: int) -> set[int]:
-    found = DocumentRepository(connection).hydrate([chunk(version).chunk_id for version in versions])
+    found = hydrate(connection, [chunk(version).chunk_id for version in versions], EVERYTHING)
     return {item.chunk.version for item in found.values()}
 
 
@@ -32,7 +35,7 @@ def test_a_version_is_seen_from_its_activation_on(write):
     write(lambda c: begin(c, 1))
     assert write(lambda c: visible(c, 1)) == set()
     assert write(lambda c: activate(c, 1)) == {KEY: 1}
-    (found,) = write(lambda c: DocumentRepository(c).hydrate([chunk(1).chunk_id])).values()
+    (found,) = write(lambda c: hydrate(c, [chunk(1).chunk_id], EVERYTHING)).values()
     assert found.chunk == chunk(1)
     assert found.document == DocumentVersion(KEY, 1, "title 1", {"n": 1}, None)
 
@@ -49,7 +52,7 @@ def test_a_version_begun_before_a_deletion_stays_invisible_after_it(write):
     write(lambda c: begin(c, 1))
     write(lambda c: activate(c, 1))
     write(lambda c: begin(c, 2))
-    assert write(lambda c: DocumentRepository(c).remove(KEY)) == 3
+    assert write(lambda c: DocumentRepository(c).remove(KEY, EVERYTHING)) == 3
     assert write(lambda c: activate(c, 2)) == {}
     assert write(lambda c: visible(c, 1, 2)) == set()
 
@@ -57,7 +60,7 @@ def test_a_version_begun_before_a_deletion_stays_invisible_after_it(write):
 def test_after_a_deletion_versions_go_on_above_the_floor(write):
     write(lambda c: begin(c, 1))
     write(lambda c: activate(c, 1))
-    floor = write(lambda c: DocumentRepository(c).remove(KEY))
+    floor = write(lambda c: DocumentRepository(c).remove(KEY, EVERYTHING))
     state = write(lambda c: DocumentRepository(c).lock([KEY]))[KEY]
     assert (state.current_version, state.last_version + 1) == (None, floor)
     write(lambda c: begin(c, floor))
@@ -65,15 +68,15 @@ def test_after_a_deletion_versions_go_on_above_the_floor(write):
 
 
 def test_a_deletion_of_nothing_says_so(write):
-    assert write(lambda c: DocumentRepository(c).remove("nothing")) is None
+    assert write(lambda c: DocumentRepository(c).remove("nothing", EVERYTHING)) is None
 
 
 def test_another_tenant_sees_nothing_of_it(write):
     write(lambda c: begin(c, 1))
     write(lambda c: activate(c, 1))
     theirs = TenantId("theirs")
-    assert write(lambda c: DocumentRepository(c).hydrate([chunk(1).chunk_id]), theirs) == {}
-    assert write(lambda c: DocumentRepository(c).get(KEY), theirs) is None
+    assert write(lambda c: hydrate(c, [chunk(1).chunk_id], EVERYTHING), theirs) == {}
+    assert write(lambda c: DocumentRepository(c).get(KEY, EVERYTHING), theirs) is None
     assert write(lambda c: DocumentRepository(c).visible_chunk_ids(), theirs) == set()
 
 

@@ -7,8 +7,10 @@ from sqlalchemy import Connection, Engine, event, text
 
 from advanced_rag.config import DatabaseSettings
 from advanced_rag.models.documents import DEFAULT_TENANT
+from advanced_rag.models.identity import Reader
 from advanced_rag.storage.database import TenantTransaction, open_engine, transaction
 from advanced_rag.storage.documents import DocumentRepository
+from advanced_rag.storage.hydration import hydrate
 from advanced_rag.storage.migrations import check_schema
 from advanced_rag.storage.sessions import SessionRepository
 from tests.conftest import make_database
@@ -16,6 +18,9 @@ from tests.conftest import make_database
 SEED = """
 INSERT INTO documents (tenant_id, id, current_version, last_version, version_floor, created_at, updated_at)
 SELECT 'default', 'd' || n, 1, 1, 0, now(), now() FROM generate_series(1, 10000) n;
+UPDATE documents SET visibility = 'group' WHERE id LIKE '%1';
+INSERT INTO document_access (tenant_id, document_id, subject)
+SELECT 'default', id, 'g:' || n FROM documents, generate_series(1, 30) n WHERE visibility = 'group';
 INSERT INTO document_versions
     (tenant_id, document_id, version, state, content_hash, title, text, metadata, chunk_count, created_at)
 SELECT 'default', 'd' || n, 1, 'current', md5(n::text), 'title', 'text', '{}', 10, now() FROM generate_series(1, 10000) n;
@@ -64,15 +69,16 @@ def _plan(connection: Connection, sql: str, parameters: object) -> str:
 def test_hydration_reads_chunks_by_key(plan, engine):
     with transaction(engine) as connection:
         ids = list(connection.execute(text("SELECT chunk_id FROM chunks ORDER BY text, chunk_id LIMIT 60")).scalars())
-    found = plan(lambda c: DocumentRepository(c).hydrate(ids))
-    assert "pk_chunks" in found
-    assert "Seq Scan" not in found
+    for subjects in (None, frozenset({"u:somebody", *(f"g:{n}" for n in range(50))})):
+        found = plan(lambda c, subjects=subjects: hydrate(c, ids, Reader(DEFAULT_TENANT, subjects)))
+        assert "pk_chunks" in found
+        assert "Seq Scan" not in found
 
 
 def test_history_reads_messages_by_session(plan):
     for read in (
-        lambda c: SessionRepository(c).history("s7", 50, None),
-        lambda c: SessionRepository(c).recent("s7", 10),
+        lambda c: SessionRepository(c, "u7").history("s7", 50, None),
+        lambda c: SessionRepository(c, "u7").recent("s7", 10),
     ):
         found = plan(read)
         assert "ix_messages_session_time" in found
@@ -80,7 +86,7 @@ def test_history_reads_messages_by_session(plan):
 
 
 def test_sessions_are_listed_by_user(plan):
-    found = plan(lambda c: SessionRepository(c).page("u7", 20, None))
+    found = plan(lambda c: SessionRepository(c, "u7").page(20, None))
     assert "ix_sessions_user_time" in found
     assert "Seq Scan" not in found
 

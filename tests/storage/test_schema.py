@@ -3,22 +3,27 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import inspect, text
+from alembic.config import Config
+from sqlalchemy import Connection, inspect, text
 
 from advanced_rag.config import DatabaseSettings
 from advanced_rag.exceptions import DatabaseUnavailableError, StartupError
-from advanced_rag.storage.database import open_engine
+from advanced_rag.storage.database import open_engine, transaction
 from advanced_rag.storage.migrations import check_schema, migrate, migration_config
 from alembic import command
+
+
+def configured(connection: Connection) -> Config:
+    config = migration_config()
+    config.attributes["connection"] = connection
+    return config
 
 
 def test_migrations_make_exactly_the_tables_of_the_code(engine):
     before, after = migrate(engine)
     assert before is None
     with engine.connect() as connection:
-        config = migration_config()
-        config.attributes["connection"] = connection
-        command.check(config)
+        command.check(configured(connection))
     assert migrate(engine) == (after, after)
 
 
@@ -57,3 +62,19 @@ def test_a_database_that_cannot_be_reached_is_one_clear_line():
         check_schema(engine)
     assert "hidden" not in raised.value.message
     assert "cannot be reached" in raised.value.message
+
+
+def test_what_the_first_version_stored_survives_every_migration(engine):
+    with transaction(engine) as connection:
+        command.upgrade(configured(connection), "0001")
+        connection.execute(
+            text(
+                "INSERT INTO documents (tenant_id, id, last_version, version_floor, created_at, updated_at) "
+                "VALUES ('default', 'handbook', 0, 0, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"
+            )
+        )
+    migrate(engine)
+    with transaction(engine) as connection:
+        assert connection.execute(text("SELECT id FROM documents")).scalars().all() == ["handbook"]
+        command.downgrade(configured(connection), "0001")
+        assert connection.execute(text("SELECT id FROM documents")).scalars().all() == ["handbook"]

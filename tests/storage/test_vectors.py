@@ -1,8 +1,10 @@
 """The contract of the vector store: on Milvus Lite, and on the server RAG_TEST_MILVUS_URI names."""
 
+import itertools
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from advanced_rag.config import MilvusSettings
 from advanced_rag.exceptions import VectorStoreRefusedError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.filters import matches, parse_filter
+from advanced_rag.models.identity import Reader
 from advanced_rag.models.index import Generation
-from advanced_rag.storage.filters import facets
+from advanced_rag.storage.filters import facets, labels
 from advanced_rag.storage.ids import chunk_id, document_key
 from advanced_rag.storage.vectors import IndexRow, VectorStore, VersionRange
 
@@ -52,8 +55,12 @@ def row(tenant: TenantId, document: str, version: int = 1, metadata: dict | None
     )
 
 
+def reader(tenant: TenantId) -> Reader:
+    return Reader(tenant, None)
+
+
 def found(store: VectorStore, tenant: TenantId, **options) -> set[str]:
-    return {hit.chunk_id for hit in store.search(SEMANTIC, tenant, [EVERYWHERE], limit=1000, **options)[0]}
+    return {hit.chunk_id for hit in store.search(SEMANTIC, reader(tenant), [EVERYWHERE], limit=1000, **options)[0]}
 
 
 def test_a_tenant_finds_its_own_chunks_alone(store):
@@ -78,7 +85,7 @@ def test_the_nearest_comes_first_and_batches_keep_their_order(store):
     vectors = np.eye(8, dtype=np.float32)
     rows = [row(tenant, str(n), vector=vectors[n]) for n in range(8)]
     store.upsert(SEMANTIC, rows)
-    answers = store.search(SEMANTIC, tenant, list(vectors), limit=1)
+    answers = store.search(SEMANTIC, reader(tenant), list(vectors), limit=1)
     assert [hits[0].chunk_id for hits in answers] == [item.chunk_id for item in rows]
     assert all(hits[0].score == pytest.approx(1.0) for hits in answers)
 
@@ -89,7 +96,7 @@ def test_bm25_finds_stems_and_ranks_the_rarer_word_higher(store):
         row(tenant, str(n), text=text) for n, text in enumerate(["pumps and valves", "valves", "valves again", "nothing"])
     ]
     store.upsert(SPARSE, rows)
-    hits = store.search(SPARSE, tenant, ["pump valve"], limit=10)[0]
+    hits = store.search(SPARSE, reader(tenant), ["pump valve"], limit=10)[0]
     assert hits[0].chunk_id == rows[0].chunk_id
     assert {hit.chunk_id for hit in hits} == {item.chunk_id for item in rows[:3]}
     assert hits[0].score > hits[1].score > 0
@@ -118,15 +125,15 @@ def test_a_tenant_id_that_is_none_never_reaches_the_store(store):
 def test_an_index_without_a_single_text_finds_nothing(store):
     empty = Generation("sparse", 7, "english", None)
     store.ensure(empty)
-    assert store.search(empty, OURS, ["otters", "pebbles"], limit=3) == [[], []]
+    assert store.search(empty, reader(OURS), ["otters", "pebbles"], limit=3) == [[], []]
     store.upsert(empty, [row(OURS, "first", text="otters juggle pebbles")])
-    assert len(store.search(empty, OURS, ["otters"], limit=3)[0]) == 1
+    assert len(store.search(empty, reader(OURS), ["otters"], limit=3)[0]) == 1
     store.drop(empty)
 
 
 def test_a_missing_collection_is_refused(store):
     with pytest.raises(VectorStoreRefusedError):
-        store.search(Generation("semantic", 99, "x", 8), OURS, [EVERYWHERE], limit=1)
+        store.search(Generation("semantic", 99, "x", 8), reader(OURS), [EVERYWHERE], limit=1)
 
 
 HOSTILE = ['de" or tenant_id != "', "\\", '\\"', "%", "é漢😀", "", "a\nb", "true", "1", "{x}", "' or 1==1 --"]
@@ -201,3 +208,31 @@ def test_the_store_keeps_exactly_what_the_filter_means(store, documents, raw):
         chunk_id(tenant, key, 1, 0) for key, item in documents.items() if matches(condition, {"document_id": key}, item)
     }
     assert found(store, tenant, condition=condition) == expected
+
+
+SUBJECTS = ["u:a", "u:b", "g:a", "g:b", 'u:"] or true or x in ["', "u:é漢\n"]
+
+
+@pytest.fixture(scope="module")
+def restricted(store: VectorStore) -> dict[str, frozenset[str] | None]:
+    """Documents with every access list of up to two subjects, and some for everybody."""
+    lists = [frozenset(pair) for pair in itertools.combinations_with_replacement(SUBJECTS, 2)]
+    readers: dict[str, frozenset[str] | None] = {str(n): subjects for n, subjects in enumerate([None, *lists, None])}
+    rows = [
+        replace(row(TenantId("rights"), key), facets=facets({"document_id": key}, {}) | labels(subjects))
+        for key, subjects in readers.items()
+    ]
+    store.upsert(SEMANTIC, rows)
+    return readers
+
+
+@given(asking=st.frozensets(st.sampled_from(SUBJECTS)))
+def test_a_reader_finds_exactly_what_is_open_to_him(store, restricted, asking):
+    tenant = TenantId("rights")
+    expected = {
+        chunk_id(tenant, key, 1, 0)
+        for key, subjects in restricted.items()
+        if subjects is None or not subjects.isdisjoint(asking)
+    }
+    hits = store.search(SEMANTIC, Reader(tenant, asking), [EVERYWHERE], limit=1000)[0]
+    assert {hit.chunk_id for hit in hits} == expected

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from advanced_rag.api.app import create_app
 from advanced_rag.config import DatabaseSettings, ExamplesSettings, Settings
 from advanced_rag.container import Container
+from advanced_rag.models.identity import KeyRequest
 from advanced_rag.opening import Opening
 
 T = TypeVar("T")
@@ -49,6 +50,17 @@ class LiveService:
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         """Send one request."""
         return self._runner.run(self._http.request(method, path, **options))
+
+    def key(self, tenant: str = "default", role: str = "admin", **wanted: Any) -> dict[str, str]:
+        """Make an API key of a tenant, which is made where there is none; returns the headers that carry it."""
+        return {"Authorization": f"Bearer {self.run(self._key(tenant, role, wanted))}"}
+
+    async def _key(self, tenant: str, role: str, wanted: dict[str, Any]) -> str:
+        tenants = self.container.tenants
+        names = {item.name for item in await tenants.all()}
+        found = await (tenants.find(tenant) if tenant in names else tenants.create(tenant))
+        _, secret = await self.container.keys.create(found.id, KeyRequest("test", role, **wanted))
+        return secret
 
     def post(self, path: str, **body: Any) -> httpx2.Response:
         """Post a JSON body."""

@@ -11,7 +11,9 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from advanced_rag.api.context import Context, RequestContext
 from advanced_rag.api.errors import problem
 from advanced_rag.api.hangup import CancellingRoute
-from advanced_rag.api.schemas import ChatRequest, ChatResponse, CitationOut, RetrieveResponse
+from advanced_rag.api.identity import needs
+from advanced_rag.api.schemas.chat import ChatRequest, ChatResponse, CitationOut
+from advanced_rag.api.schemas.retrieve import RetrieveResponse
 from advanced_rag.exceptions import RagError
 from advanced_rag.models.chat import Citation
 from advanced_rag.models.filters import parse_filter
@@ -20,7 +22,12 @@ from advanced_rag.services.chat import ChatEvent, ChatQuestion, Retrieved, Token
 router = APIRouter(route_class=CancellingRoute, tags=["chat"])
 
 
-@router.post("/v1/chat", response_model=ChatResponse, responses={200: {"content": {"text/event-stream": {}}}})
+@router.post(
+    "/v1/chat",
+    dependencies=[needs("chat")],
+    response_model=ChatResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
 async def chat(body: ChatRequest, context: Context) -> ChatResponse | Response:
     """Answer a question from the documents, with citations; with ``stream`` as server-sent events."""
     question = ChatQuestion(
@@ -31,17 +38,17 @@ async def chat(body: ChatRequest, context: Context) -> ChatResponse | Response:
         domain=body.domain,
     )
     if body.session_id is not None:
-        await context.services.chat.session(context.tenant, body.session_id, context.deadline)
+        await context.services.sessions.get(context.principal, body.session_id, context.deadline)
     if body.stream:
         return EventSourceResponse(_events(question, context), headers={"Cache-Control": "no-cache"})
-    answer = await context.services.chat.answer(context.tenant, question, context.deadline)
+    answer = await context.services.chat.answer(context.principal, question, context.deadline)
     return ChatResponse.of(answer, context.request_id)
 
 
 async def _events(question: ChatQuestion, context: RequestContext) -> AsyncIterator[bytes]:
     """Yield the events retrieval, token, citation, done; or error, which ends the stream."""
     try:
-        async with aclosing(context.services.chat.stream(context.tenant, question, context.deadline)) as events:
+        async with aclosing(context.services.chat.stream(context.principal, question, context.deadline)) as events:
             async for event in events:
                 yield _event(event, context)
     except RagError as error:

@@ -9,8 +9,11 @@ from fastapi import APIRouter, Path, Query
 
 from advanced_rag.api.body import StrictJsonRoute
 from advanced_rag.api.context import BoundedContext, Context
-from advanced_rag.api.schemas import (
-    MAX_METADATA_BYTES,
+from advanced_rag.api.identity import needs
+from advanced_rag.api.schemas.base import MAX_METADATA_BYTES
+from advanced_rag.api.schemas.documents import (
+    AccessIn,
+    AccessOut,
     DeletedResponse,
     DocumentIn,
     DocumentOut,
@@ -31,44 +34,58 @@ DocumentIdPath = Annotated[str, Path(max_length=255)]
 _UNTITLED_CHARS = 80
 
 
-@router.post("/v1/ingest", response_model_exclude_none=True)
+@router.post("/v1/ingest", dependencies=[needs("ingest")], response_model_exclude_none=True)
 async def ingest(body: IngestRequest, context: Context) -> IngestResponse:
     """Ingest documents; each is visible, whole, when this answers."""
     documents = [_input(item) for item in body.documents]
     _check(body.documents, documents, context.services.documents.domains)
-    results = await context.services.ingest.ingest(context.tenant, documents)
+    results = await context.services.ingest.ingest(context.principal, documents)
     return IngestResponse(documents=[IngestedDocument.of(item) for item in results], request_id=context.request_id)
 
 
-@router.get("/v1/documents", response_model_exclude_none=True)
+@router.get("/v1/documents", dependencies=[needs("documents:read")], response_model_exclude_none=True)
 async def list_documents(
     context: BoundedContext,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=600)] = None,
 ) -> DocumentPage:
     """List documents, oldest first."""
-    page = await context.services.documents.page(context.tenant, limit, cursor)
+    page = await context.services.documents.page(context.principal, limit, cursor)
     return DocumentPage(documents=[DocumentOut.of(item) for item in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/v1/documents/{document_id}")
+@router.get("/v1/documents/{document_id}", dependencies=[needs("documents:read")])
 async def get_document(document_id: DocumentIdPath, context: BoundedContext) -> DocumentOut:
     """Return a document with its text."""
-    return DocumentOut.of(await context.services.documents.get(context.tenant, document_id))
+    return DocumentOut.of(await context.services.documents.get(context.principal, document_id))
 
 
-@router.delete("/v1/documents/{document_id}")
+@router.delete("/v1/documents/{document_id}", dependencies=[needs("documents:delete")])
 async def delete_document(document_id: DocumentIdPath, context: Context) -> DeletedResponse:
     """Delete a document; it cannot be found from the moment this answers."""
-    if not await context.services.ingest.delete(context.tenant, document_id):
+    if not await context.services.ingest.delete(context.principal, document_id):
         raise NotFoundError("no such document")
     return DeletedResponse(id=document_id, request_id=context.request_id)
+
+
+@router.get("/v1/documents/{document_id}/access", dependencies=[needs("documents:read")])
+async def get_access(document_id: DocumentIdPath, context: BoundedContext) -> AccessOut:
+    """Tell who may see a document."""
+    return AccessOut.of(await context.services.rights.of(context.principal, document_id))
+
+
+@router.put("/v1/documents/{document_id}/access", dependencies=[needs("documents:share")])
+async def set_access(document_id: DocumentIdPath, body: AccessIn, context: Context) -> AccessOut:
+    """Say who may see a document: it holds for every request from the moment this answers."""
+    return AccessOut.of(await context.services.rights.change(context.principal, document_id, body.rights()))
 
 
 def _input(item: DocumentIn) -> DocumentInput:
     title = item.title or first_heading(item.text) or item.text.strip().splitlines()[0][:_UNTITLED_CHARS]
     document_id = item.id or content_hash(item.title or "", item.text)[:32]
-    return DocumentInput(document_id, title, item.text, item.metadata, item.domain)
+    return DocumentInput(
+        document_id, title, item.text, item.metadata, item.domain, item.access.rights() if item.access else None
+    )
 
 
 def _check(items: list[DocumentIn], documents: list[DocumentInput], domains: frozenset[str]) -> None:

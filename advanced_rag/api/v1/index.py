@@ -5,15 +5,16 @@ from fastapi import APIRouter
 from advanced_rag import __version__
 from advanced_rag.api.body import StrictJsonRoute
 from advanced_rag.api.context import BoundedContext, Context
-from advanced_rag.api.schemas import CollectionOut, StatusResponse, VerifyRequest, VerifyResponse
+from advanced_rag.api.identity import needs
+from advanced_rag.api.schemas.index import CollectionOut, StatusResponse, VerifyRequest, VerifyResponse
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["index"])
 
 
-@router.get("/v1/status")
+@router.get("/v1/status", dependencies=[needs("status")])
 async def get_status(context: BoundedContext) -> StatusResponse:
     """Tell what the service holds and is made of."""
-    documents, chunks = await context.services.documents.counts(context.tenant)
+    documents, chunks = await context.services.documents.counts(context.principal)
     index = await context.services.health.index()
     return StatusResponse(
         version=__version__,
@@ -26,7 +27,7 @@ async def get_status(context: BoundedContext) -> StatusResponse:
     )
 
 
-@router.post("/v1/index/verify")
+@router.post("/v1/index/verify", dependencies=[needs("admin:index")])
 async def verify(body: VerifyRequest, context: Context) -> VerifyResponse:
     """Compare SQL and Milvus, and mend what differs when asked to."""
     report = await context.services.verify.verify(context.tenant, repair=body.repair)

@@ -1,107 +1,35 @@
-"""The command line: serve, migrate, and everything the API does, here or at a running service."""
+"""Commands that are calls of the API: of a running service, or of one opened for the command.
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+Where identities are required, the key is taken from the environment variable ``ADVANCED_RAG_KEY``.
+"""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
 import typer
-import uvloop
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from advanced_rag import __version__
 from advanced_rag.api.app import create_app
-from advanced_rag.api.server import BACKLOG, Server, bind
-from advanced_rag.client import ApiError, AsyncClient
-from advanced_rag.config import Settings, load_settings
-from advanced_rag.exceptions import RagError, StartupError
-from advanced_rag.opening import LOCK_FILE, Opening, is_in_use, keep_what_is_loaded
-from advanced_rag.storage.database import open_engine
-from advanced_rag.storage.migrations import migrate as migrate_schema
+from advanced_rag.cli.terminal import err, opened, out, run_to_end
+from advanced_rag.client import AsyncClient
+from advanced_rag.config import Settings
+from advanced_rag.environment import load_settings
+from advanced_rag.exceptions import StartupError
+from advanced_rag.opening import LOCK_FILE, is_in_use
 from advanced_rag.telemetry.logs import logging_to_stderr
-from advanced_rag.telemetry.tracing import tracing
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Retrieval and chat over your own documents.")
-out = Console()
-err = Console(stderr=True, soft_wrap=True)
+KEY_VARIABLE = "ADVANCED_RAG_KEY"
 
 Url = Annotated[str | None, typer.Option(help="A running service; by default the one on this data directory.")]
 _SUFFIXES = {".md", ".txt", ".text", ".markdown", ".rst"}
 _BATCH = 50
 
 
-def main() -> None:
-    """Run the command line; an expected failure is one line and exit status 1."""
-    try:
-        cli()
-    except RagError as error:
-        err.print(f"advanced-rag: {error.message}", markup=False, highlight=False)
-        sys.exit(1)
-    except ApiError as error:
-        err.print(f"advanced-rag: {error}", markup=False, highlight=False)
-        sys.exit(1)
-    except httpx2.TransportError:
-        err.print("advanced-rag: the service does not answer", markup=False, highlight=False)
-        sys.exit(1)
-
-
-@cli.command()
-def serve() -> None:
-    """Start the service; Ctrl-C ends it."""
-    settings = load_settings()
-    _run(_serve(settings))
-
-
-async def _serve(settings: Settings) -> None:
-    with (
-        bind(settings.server.host, settings.server.port) as listener,
-        logging_to_stderr(settings.logging),
-        tracing(settings.tracing),
-    ):
-        async with _opened(settings, waits=True) as opening:
-            server = Server(create_app(settings, opening), settings.server, on_exit=opening.drain)
-            keep_what_is_loaded()
-            listener.listen(BACKLOG)
-            host, port = listener.getsockname()[:2]
-            _write_address(settings, f"http://{host}:{port}")
-            _announce(f"serving on http://{host}:{port} (Ctrl-C to stop)")
-            await server.serve(sockets=[listener])
-
-
-@asynccontextmanager
-async def _opened(settings: Settings, *, waits: bool = False) -> AsyncIterator[Opening]:
-    """Open the container, telling on the terminal what takes long or is waited for."""
-    async with AsyncExitStack() as stack:
-        with err.status("starting") as progress:
-
-            def announce(message: str) -> None:
-                _announce(message)
-                progress.update(message)
-
-            opening = await stack.enter_async_context(Opening(settings, announce, waits=waits))
-        yield opening
-
-
-def _write_address(settings: Settings, url: str) -> None:
-    (settings.data_dir / LOCK_FILE).write_text(url, encoding="utf-8")
-
-
-@cli.command()
-def migrate() -> None:
-    """Bring the database schema up to this version."""
-    settings = load_settings()
-    engine = open_engine(settings.database_url, settings.database)
-    before, after = migrate_schema(engine)
-    engine.dispose()
-    out.print(f"schema {after} (was {before or 'empty'})" if before != after else f"schema {after}, nothing to do")
-
-
-@cli.command()
 def ingest(path: Path, url: Url = None) -> None:
     """Ingest a file, or every text and Markdown file of a folder."""
     files = sorted(_files(path))
@@ -151,7 +79,6 @@ def _document(root: Path, file: Path) -> dict[str, Any]:
     return {"id": name.replace("/", ":"), "text": text, "metadata": {"path": name}}
 
 
-@cli.command()
 def search(query: str, top_k: int = 5, url: Url = None) -> None:
     """Find passages."""
 
@@ -165,7 +92,6 @@ def search(query: str, top_k: int = 5, url: Url = None) -> None:
     _with_client(url, run)
 
 
-@cli.command()
 def ask(question: str, url: Url = None) -> None:
     """Ask a question."""
 
@@ -180,7 +106,6 @@ def ask(question: str, url: Url = None) -> None:
     _with_client(url, run)
 
 
-@cli.command()
 def status(url: Url = None) -> None:
     """Tell what the service holds and is made of."""
 
@@ -193,7 +118,6 @@ def status(url: Url = None) -> None:
     _with_client(url, run)
 
 
-@cli.command()
 def verify(repair: Annotated[bool, typer.Option(help="Mend what differs.")] = False, url: Url = None) -> None:
     """Compare SQL and Milvus; exit status 0 exactly when they agree."""
 
@@ -212,12 +136,6 @@ def verify(repair: Annotated[bool, typer.Option(help="Mend what differs.")] = Fa
     _with_client(url, run)
 
 
-@cli.command()
-def version() -> None:
-    """Print the version."""
-    out.print(__version__)
-
-
 def _print(text: str) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -232,23 +150,23 @@ def _with_client(url: str | None, run: Callable[[AsyncClient], Awaitable[None]])
         async with _client(url) as client:
             await run(client)
 
-    _run(call())
+    run_to_end(call())
 
 
 @asynccontextmanager
 async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
     """Open a client of the named service, of the one running on the data directory, or of one in this process."""
-    settings = load_settings()
+    settings, key = load_settings(), os.environ.get(KEY_VARIABLE)
     address = url or _running(settings)
     if address is not None:
-        async with AsyncClient(address) as client:
+        async with AsyncClient(address, key=key) as client:
             yield client
         return
     quiet = settings.logging.model_copy(update={"level": "error", "format": "console"})
     with logging_to_stderr(quiet):
-        async with _opened(settings) as opening:
+        async with opened(settings) as opening:
             transport = httpx2.ASGITransport(app=create_app(settings, opening))
-            async with AsyncClient("http://local", transport=transport) as client:
+            async with AsyncClient("http://local", key=key, transport=transport) as client:
                 yield client
 
 
@@ -256,15 +174,3 @@ def _running(settings: Settings) -> str | None:
     if not is_in_use(settings.data_dir):
         return None
     return (settings.data_dir / LOCK_FILE).read_text(encoding="utf-8").strip() or None
-
-
-def _announce(message: str) -> None:
-    err.print(f"advanced-rag: {message}", markup=False, highlight=False)
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work)
-    except KeyboardInterrupt:
-        sys.exit(130)

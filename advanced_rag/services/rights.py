@@ -1,0 +1,121 @@
+"""Rights of documents: SQL's word counts at once, the index is brought up to it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from advanced_rag.exceptions import ForbiddenError, IdTakenError, NotFoundError, RagError
+from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
+from advanced_rag.models.identity import Principal
+from advanced_rag.models.rights import Rights
+from advanced_rag.services.index import Index
+from advanced_rag.services.sql import Sql
+from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.documents import DocumentRepository
+from advanced_rag.storage.jobs import Job, JobRepository, new_job
+from advanced_rag.storage.rights import RightsRepository, StoredRights
+from advanced_rag.telemetry.logs import get_logger
+
+Version = tuple[DocumentVersion, Sequence[Chunk]]
+
+_log = get_logger(__name__)
+
+
+class RightsService:
+    """Tells and changes who may see a document."""
+
+    def __init__(self, database: Sql, index: Index, *, owner: str, lease_s: float) -> None:
+        self._database = database
+        self._index = index
+        self._owner = owner
+        self._lease_s = lease_s
+
+    async def of(self, principal: Principal, document_id: str) -> Rights:
+        """Return the rights of a document; raises NotFoundError for one the caller may not see."""
+        return await self._database.read(principal.tenant, lambda t: _rights(t, principal, document_id))
+
+    async def change(self, principal: Principal, document_id: str, wanted: Rights) -> Rights:
+        """Say who may see a document from now on; its owner stays.
+
+        Raises NotFoundError for a document the caller may not see, ForbiddenError when he may not decide about it.
+        """
+
+        def change(transaction: TenantTransaction) -> tuple[Rights, Job]:
+            state = DocumentRepository(transaction).lock([document_id])[document_id]
+            before = _rights(transaction, principal, document_id)
+            if not may_decide(principal, before):
+                raise ForbiddenError("only its owner decides who sees a document")
+            after = replace(wanted, owner=before.owner)
+            RightsRepository(transaction).set({document_id: after})
+            job = label_job(principal.tenant, document_id, state.current_version or 0)
+            JobRepository(transaction, self._owner).add([job], lease_s=self._lease_s)
+            return after, job
+
+        after, job = await self._database.write(principal.tenant, change)
+        try:
+            await self.label(job)
+        except RagError as error:
+            _log.warning("labels_postponed", code=error.code)
+        return after
+
+    async def label(self, job: Job) -> None:
+        """Write a document's current rights into the index, until they are still the current ones afterwards."""
+        done = False
+        while not done:
+            version, stored = await self._database.read(job.tenant, lambda t: _current(t, job.document_id))
+            if version is not None and stored is not None:
+                await self._index.add(job.tenant, [version], {job.document_id: stored.rights})
+            done = await self._database.write(job.tenant, lambda t: self._finish(t, job, version, stored))  # noqa: B023
+
+    def _finish(
+        self, transaction: TenantTransaction, job: Job, version: Version | None, stored: StoredRights | None
+    ) -> bool:
+        """End the job unless the rights changed meanwhile; what was written of a replaced version is purged."""
+        state = DocumentRepository(transaction).lock([job.document_id])[job.document_id]
+        now = RightsRepository(transaction).of([job.document_id])[job.document_id]
+        if version is not None and version[0].version != state.current_version:
+            replaced = version[0].version
+            purge = new_job(job.tenant, "purge", job.document_id, replaced, replaced + 1)
+            JobRepository(transaction, self._owner).add([purge])
+        elif stored is not None and now.number != stored.number:
+            return False
+        JobRepository(transaction, self._owner).finish([job.id])
+        return True
+
+
+def may_decide(principal: Principal, rights: Rights) -> bool:
+    """Tell whether somebody may change the rights of a document he sees."""
+    return principal.may("documents:all") or rights.owner == principal.user_id
+
+
+def settle(principal: Principal, before: Rights, wanted: Rights | None, *, is_free: bool) -> Rights:
+    """Return a document's rights after somebody ingested it; ``is_free`` is an id nobody uses.
+
+    Raises IdTakenError when it is used for a document he may not see, ForbiddenError when he may not change its rights.
+    """
+    if is_free:
+        return replace(wanted or Rights(), owner=principal.user_id)
+    if not before.are_open_to(principal.reader.subjects):
+        raise IdTakenError("this id cannot be used")
+    after = before if wanted is None else replace(wanted, owner=before.owner)
+    if after != before and not may_decide(principal, before):
+        raise ForbiddenError("only its owner decides who sees a document")
+    return after
+
+
+def label_job(tenant: TenantId, document_id: str, version: int) -> Job:
+    """Return the job that brings the index up to the rights of a document."""
+    return new_job(tenant, "label", document_id, version, version)
+
+
+def _rights(transaction: TenantTransaction, principal: Principal, document_id: str) -> Rights:
+    if DocumentRepository(transaction).get(document_id, principal.reader) is None:
+        raise NotFoundError("no such document")
+    return RightsRepository(transaction).of([document_id])[document_id].rights
+
+
+def _current(transaction: TenantTransaction, document_id: str) -> tuple[Version | None, StoredRights | None]:
+    state = DocumentRepository(transaction).states([document_id]).get(document_id)
+    stored = RightsRepository(transaction).of([document_id]).get(document_id)
+    if state is None or state.current_version is None:
+        return None, stored
+    return DocumentRepository(transaction).version_chunks(document_id, state.current_version), stored

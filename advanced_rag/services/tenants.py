@@ -1,0 +1,41 @@
+"""Tenants: made, listed, switched off and on."""
+
+from advanced_rag.exceptions import ConflictError, NotFoundError
+from advanced_rag.models.identity import Tenant
+from advanced_rag.services.sql import Sql
+from advanced_rag.storage.tenants import TenantRepository
+
+
+class TenantService:
+    """The tenants of an installation."""
+
+    def __init__(self, database: Sql) -> None:
+        self._database = database
+
+    async def create(self, name: str) -> Tenant:
+        """Make a tenant; raises ConflictError when the name is taken."""
+        try:
+            return await self._database.write_across(lambda t: TenantRepository(t).create(name))
+        except ConflictError:
+            raise ConflictError("there is a tenant of this name") from None
+
+    async def all(self) -> list[Tenant]:
+        """Return every tenant."""
+        return await self._database.read_across(lambda t: TenantRepository(t).all())
+
+    async def find(self, name_or_id: str) -> Tenant:
+        """Return the tenant of a name or an id; raises NotFoundError."""
+        return _found(await self._database.read_across(lambda t: TenantRepository(t).find(name_or_id)))
+
+    async def set_active(self, name_or_id: str, *, is_active: bool) -> Tenant:
+        """Switch a tenant on or off: off, its keys are refused within five seconds. Raises NotFoundError."""
+        tenant = await self.find(name_or_id)
+        return _found(
+            await self._database.write_across(lambda t: TenantRepository(t).set_active(tenant.id, is_active=is_active))
+        )
+
+
+def _found(tenant: Tenant | None) -> Tenant:
+    if tenant is None:
+        raise NotFoundError("no such tenant")
+    return tenant
