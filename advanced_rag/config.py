@@ -77,6 +77,11 @@ class AuthSettings(Section):
     secret: SecretStr | None = Field(None, min_length=32)
     roles: dict[RoleName, list[Scope]] = Field(default={}, max_length=32)
     jwt: JwtSettings = JwtSettings()
+    registration: Literal["closed", "invited", "open"] = "closed"
+    registration_tenant: str = "default"
+    registration_role: RoleName = "writer"
+    access_token_s: int = Field(900, ge=60, le=3600)
+    refresh_token_s: int = Field(2_592_000, ge=3600, le=31_536_000)
 
     @property
     def granted(self) -> dict[str, frozenset[str]]:
@@ -143,6 +148,7 @@ class RateLimitSettings(Section):
     retrieve: Rate = "20/minute"
     ingest: Rate = "10/minute"
     chat: Rate = "30/minute"
+    login: Rate = "10/minute"
     overall: Rate = "1000/hour"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from advanced_rag.auth.secret import derive, load_secret
+from advanced_rag.auth.tokens import OwnTokens, open_verifier
 from advanced_rag.config import Settings
 from advanced_rag.encoders.base import Encoder
 from advanced_rag.encoders.cache import EmbeddingCache
@@ -31,6 +32,7 @@ from advanced_rag.services.documents import DocumentService
 from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.examples import ingest_examples
 from advanced_rag.services.health import HealthService
+from advanced_rag.services.identity import Authenticator
 from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.jobs import JobWorker
@@ -40,6 +42,7 @@ from advanced_rag.services.rights import RightsService
 from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
 from advanced_rag.services.tenants import TenantService
+from advanced_rag.services.users import UserService
 from advanced_rag.services.verify import VerifyService
 from advanced_rag.storage.database import Database
 from advanced_rag.storage.generations import GenerationRepository
@@ -77,6 +80,8 @@ class Container:
     health: HealthService
     keys: KeyService
     tenants: TenantService
+    users: UserService
+    authenticator: Authenticator
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,8 @@ class Identities:
 
     keys: KeyService
     tenants: TenantService
+    users: UserService
+    authenticator: Authenticator
 
 
 @asynccontextmanager
@@ -92,7 +99,7 @@ async def open_identities(settings: Settings) -> AsyncIterator[Identities]:
     """Open what administers identities; raises StartupError, UnavailableError."""
     async with AsyncExitStack() as stack:
         sql, _ = await _open_sql(settings, stack)
-        yield Identities(_key_service(settings, sql), TenantService(sql))
+        yield _identities(settings, sql)
 
 
 @asynccontextmanager
@@ -218,6 +225,7 @@ def _services(
         sentences=settings.chat.sentences,
     )
     sessions = SessionService(database)
+    known = _identities(settings, database)
     container = Container(
         settings=settings,
         database=database,
@@ -236,15 +244,22 @@ def _services(
             [sql_guard, index.guard, *guards.values(), rerank_guard],
             workers,
         ),
-        keys=_key_service(settings, database),
-        tenants=TenantService(database),
+        keys=known.keys,
+        tenants=known.tenants,
+        users=known.users,
+        authenticator=known.authenticator,
     )
     return container, jobs
 
 
-def _key_service(settings: Settings, database: Sql) -> KeyService:
-    """Return the service that knows the API keys; raises StartupError without a secret replicas can share."""
-    return KeyService(database, derive(load_secret(settings), "api-keys"), settings.auth.granted)
+def _identities(settings: Settings, database: Sql) -> Identities:
+    own, secret = settings.auth, load_secret(settings)
+    tenants = TenantService(database)
+    tokens = OwnTokens(derive(secret, "access-tokens"), own.access_token_s)
+    keys = KeyService(database, derive(secret, "api-keys"), own.granted)
+    users = UserService(database, tenants, tokens, derive(secret, "users"), own)
+    authenticator = Authenticator(keys, users, tenants, tokens, open_verifier(own.jwt), own.granted)
+    return Identities(keys, tenants, users, authenticator)
 
 
 def _sql_guard(settings: Settings) -> Guard:

@@ -13,9 +13,11 @@
     │       └── IdTakenError
     ├── CredentialsError        401   nobody is known by what the request carries
     │   ├── MissingCredentialsError, ExpiredCredentialsError, RevokedCredentialsError,
-    │   └── NotYetValidCredentialsError
+    │   ├── NotYetValidCredentialsError
+    │   └── LockedOutError   429
     ├── ForbiddenError          403   known, and not allowed
     │   ├── MissingScopeError
+    │   ├── RegistrationClosedError
     │   └── TenantDisabledError
     ├── RateLimitedError        429   a client calls too often
     ├── OverloadedError         503   a queue is full or the deadline is too near: come back later
@@ -185,6 +187,17 @@ class RevokedCredentialsError(CredentialsError):
     code = "revoked_credentials"
 
 
+class LockedOutError(CredentialsError):
+    """Too many logins failed: nobody tries again for a while."""
+
+    code = "locked_out"
+    status = 429
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class NotYetValidCredentialsError(CredentialsError):
     """The token will be good later."""
 
@@ -202,6 +215,12 @@ class MissingScopeError(ForbiddenError):
     """The caller was not granted the scope of the route."""
 
     code = "missing_scope"
+
+
+class RegistrationClosedError(ForbiddenError):
+    """Nobody becomes a user by registering, or not without an invitation."""
+
+    code = "registration_closed"
 
 
 class TenantDisabledError(ForbiddenError):

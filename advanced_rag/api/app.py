@@ -16,7 +16,7 @@ from advanced_rag.api.errors import install_error_handlers
 from advanced_rag.api.limits import RateLimits
 from advanced_rag.api.middleware import ObserveRequests, SecurityHeaders
 from advanced_rag.api.schemas.errors import ErrorResponse
-from advanced_rag.api.v1 import admin, chat, documents, index, retrieve, sessions
+from advanced_rag.api.v1 import admin, auth, chat, documents, index, retrieve, sessions
 from advanced_rag.config import Settings
 from advanced_rag.environment import load_settings
 from advanced_rag.opening import Opening, keep_what_is_loaded
@@ -25,7 +25,7 @@ from advanced_rag.telemetry.tracing import tracing
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorResponse} for code in (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
+    code: {"model": ErrorResponse} for code in (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
 }
 
 
@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None, opening: Opening | None = None)
     app.state.settings = settings
     app.state.rate_limits = RateLimits(settings) if settings.rate_limit.enabled else None
     limits = [Depends(app.state.rate_limits)] if settings.rate_limit.enabled else []
-    for module in (documents, retrieve, chat, sessions, index, admin):
+    for module in (documents, retrieve, chat, sessions, index, auth, admin):
         app.include_router(module.router, responses=_ERRORS, dependencies=limits)
     app.include_router(ops.router)
     if server.metrics:

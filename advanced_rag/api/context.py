@@ -41,6 +41,13 @@ async def request_context(request: Request, timeout_s: TimeoutHeader = None) -> 
     return RequestContext(services, request.state.principal, deadline, correlation_id.get())
 
 
+def services(request: Request) -> Container:
+    """Return what answers on a route anybody may call."""
+    container: Container = request.app.state.opening.container
+    return container
+
+
+Services = Annotated[Container, Depends(services)]
 Context = Annotated[RequestContext, Depends(request_context)]
 
 

@@ -17,9 +17,9 @@ from advanced_rag.exceptions import (
     UnavailableError,
 )
 from advanced_rag.models.identity import LOCAL, Principal, Scope
-from advanced_rag.services.keys import KeyService
+from advanced_rag.services.identity import Authenticator
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="an API key")
+_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="an API key or a token")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="key", description="an API key")
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -48,12 +48,12 @@ async def _principal(request: Request) -> Principal:
         return LOCAL
     credentials = await _credentials(request)
     if not credentials:
-        raise MissingCredentialsError("send an API key: Authorization: Bearer KEY, or X-API-Key: KEY")
-    keys: KeyService = request.app.state.opening.container.keys
+        raise MissingCredentialsError("send Authorization: Bearer with an API key or a token, or X-API-Key")
+    authenticator: Authenticator = request.app.state.opening.container.authenticator
     try:
-        return await keys.authenticate(credentials)
+        return await authenticator.authenticate(credentials)
     except (UnavailableError, OverloadedError):
-        known = keys.recall(credentials) if request.scope["route"].name == "metrics" else None
+        known = authenticator.recall(credentials) if request.scope["route"].name == "metrics" else None
         if known is None:
             raise
         return known

@@ -23,6 +23,7 @@ from advanced_rag.telemetry import metrics
 Check = Callable[..., None]
 
 _UNKNOWN_WAIT_S = 60
+_LOGINS = ("login", "register", "refresh", "change_password")
 
 
 class RateLimits:
@@ -41,6 +42,8 @@ class RateLimits:
             "retrieve": self._check("retrieve", chosen.retrieve),
             "chat": self._check("chat", chosen.chat, _conversation),
         }
+        login = self._check("login", chosen.login)
+        self._checks |= dict.fromkeys(_LOGINS, login)
         self._other = self._check("other", None)
         metrics.begin(metrics.RATE_LIMITED, self._checks)
 

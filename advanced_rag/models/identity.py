@@ -16,19 +16,21 @@ Scope = Literal[
     "documents:delete",
     "documents:share",
     "documents:all",
+    "account",
     "status",
     "metrics",
     "profile",
     "admin:index",
     "admin:keys",
+    "admin:users",
     "admin:tenants",
 ]
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
 LOCAL_USER = "local"
 
-_READER = frozenset({"retrieve", "chat", "documents:read", "status"})
+_READER = frozenset({"retrieve", "chat", "documents:read", "account", "status"})
 _WRITER = _READER | {"ingest", "documents:delete", "documents:share"}
-_ADMIN = _WRITER | {"metrics", "profile", "admin:index", "admin:keys"}
+_ADMIN = _WRITER | {"metrics", "profile", "admin:index", "admin:keys", "admin:users"}
 ROLES: Mapping[str, frozenset[str]] = {
     "reader": _READER,
     "writer": _WRITER,
@@ -112,3 +114,17 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody with a password here."""
+
+    id: str
+    tenant: TenantId
+    email: str
+    name: str
+    role: str
+    groups: tuple[str, ...]
+    is_active: bool
+    created_at: datetime

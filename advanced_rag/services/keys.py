@@ -37,6 +37,7 @@ from advanced_rag.storage.tables import now
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 
+KEY_MARK = "rag_"
 _KEY = re.compile(r"rag_([a-z0-9]{12})_[A-Za-z0-9_-]{43}\Z")
 _REMEMBERED, _FRESH_S = 10_000, 4.0  # below the five seconds a revocation may take to be known everywhere
 _STALE_S = 600.0
@@ -165,7 +166,7 @@ class KeyService:
 
     def _store(self, transaction: TenantTransaction, wanted: KeyRequest) -> tuple[ApiKey, str]:
         key_id, prefix = str(uuid.uuid4()), secrets.token_hex(6)
-        secret = f"rag_{prefix}_{secrets.token_urlsafe(32)}"
+        secret = f"{KEY_MARK}{prefix}_{secrets.token_urlsafe(32)}"
         key = ApiKey(
             id=key_id,
             tenant=transaction.tenant,

@@ -97,6 +97,58 @@ api_keys = Table(
     Index("ix_api_keys_time", "tenant_id", "created_at", "id"),
 )
 
+users = Table(
+    "users",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("email", String(320), nullable=False),  # lower case
+    Column("name", String(255), nullable=False),
+    Column("password", String(255), nullable=False),  # its argon2 hash
+    Column("role", String(32), nullable=False),
+    Column("groups", _json, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("epoch", Integer, nullable=False),  # tokens of an earlier one are refused
+    _created(),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index("ix_users_email", "email", unique=True),
+    Index("ix_users_time", "tenant_id", "created_at", "id"),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    _tenant(),
+    Column("role", String(32), nullable=False),
+    Column("groups", _json, nullable=False),
+    _created(),
+    Column("expires_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    _tenant(),
+    Column("user_id", _ID, nullable=False),
+    Column("family", _ID, nullable=False),
+    Column("is_used", Boolean, nullable=False),
+    _created(),
+    Column("expires_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
+    Index("ix_refresh_tokens_user", "user_id", "family"),
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # of the e-mail address, whether somebody has it or not
+    Column("count", Integer, nullable=False),
+    Column("locked_until", UtcDateTime, nullable=False),
+)
+
 documents = Table(
     "documents",
     metadata,
