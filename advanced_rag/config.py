@@ -89,6 +89,14 @@ class AuthSettings(Section):
         return {**ROLES, **{role: frozenset(scopes) for role, scopes in self.roles.items()}}
 
 
+class AuditSettings(Section):
+    """What is written down of who did what."""
+
+    enabled: bool = True
+    reads: bool = False
+    retention_days: int = Field(365, ge=1, le=36_500)
+
+
 class AdmissionSettings(Section):
     """Requests in work at once, by kind; beyond them 503."""
 
@@ -281,6 +289,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
+    audit: AuditSettings = AuditSettings()
     admission: AdmissionSettings = AdmissionSettings()
     database: DatabaseSettings = DatabaseSettings()
     milvus: MilvusSettings = MilvusSettings()

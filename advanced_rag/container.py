@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from anyio import to_thread
@@ -27,6 +28,7 @@ from advanced_rag.ranking.rerank import load_reranker
 from advanced_rag.resilience.breaker import BreakerPolicy, CircuitBreaker
 from advanced_rag.resilience.bulkhead import Bulkhead
 from advanced_rag.resilience.guard import Guard
+from advanced_rag.services.audit import AuditService
 from advanced_rag.services.chat import ChatService
 from advanced_rag.services.documents import DocumentService
 from advanced_rag.services.embedding import Embedder
@@ -82,6 +84,7 @@ class Container:
     tenants: TenantService
     users: UserService
     authenticator: Authenticator
+    audit: AuditService
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class Identities:
     tenants: TenantService
     users: UserService
     authenticator: Authenticator
+    audit: AuditService
 
 
 @asynccontextmanager
@@ -124,7 +128,7 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
         if settings.examples.ingest:
             await ingest_examples(container.ingest, container.documents, announce)
-        for work in (jobs.run(), container.keys.run()):
+        for work in (jobs.run(), container.keys.run(), container.audit.run()):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield container
 
@@ -248,6 +252,7 @@ def _services(
         tenants=known.tenants,
         users=known.users,
         authenticator=known.authenticator,
+        audit=known.audit,
     )
     return container, jobs
 
@@ -259,7 +264,9 @@ def _identities(settings: Settings, database: Sql) -> Identities:
     keys = KeyService(database, derive(secret, "api-keys"), own.granted)
     users = UserService(database, tenants, tokens, derive(secret, "users"), own)
     authenticator = Authenticator(keys, users, tenants, tokens, open_verifier(own.jwt), own.granted)
-    return Identities(keys, tenants, users, authenticator)
+    retention = timedelta(days=settings.audit.retention_days)
+    audit = AuditService(database, tenants, derive(secret, "audit"), retention)
+    return Identities(keys, tenants, users, authenticator, audit)
 
 
 def _sql_guard(settings: Settings) -> Guard:

@@ -13,7 +13,7 @@
     │       └── IdTakenError
     ├── CredentialsError        401   nobody is known by what the request carries
     │   ├── MissingCredentialsError, ExpiredCredentialsError, RevokedCredentialsError,
-    │   ├── NotYetValidCredentialsError
+    │   ├── WrongPasswordError, NotYetValidCredentialsError
     │   └── LockedOutError   429
     ├── ForbiddenError          403   known, and not allowed
     │   ├── MissingScopeError
@@ -196,6 +196,16 @@ class LockedOutError(CredentialsError):
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class WrongPasswordError(CredentialsError):
+    """The password of a user is another one; who he is stays here, and looks like any unknown address outside."""
+
+    text: ClassVar[str] = "the address or the password is wrong"
+
+    def __init__(self, user: Any) -> None:
+        super().__init__(self.text)
+        self.user = user
 
 
 class NotYetValidCredentialsError(CredentialsError):

@@ -16,7 +16,7 @@ from advanced_rag.api.errors import install_error_handlers
 from advanced_rag.api.limits import RateLimits
 from advanced_rag.api.middleware import ObserveRequests, SecurityHeaders
 from advanced_rag.api.schemas.errors import ErrorResponse
-from advanced_rag.api.v1 import admin, auth, chat, documents, index, retrieve, sessions
+from advanced_rag.api.v1 import admin, audit, auth, chat, documents, index, retrieve, sessions
 from advanced_rag.config import Settings
 from advanced_rag.environment import load_settings
 from advanced_rag.opening import Opening, keep_what_is_loaded
@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None, opening: Opening | None = None)
     app.state.settings = settings
     app.state.rate_limits = RateLimits(settings) if settings.rate_limit.enabled else None
     limits = [Depends(app.state.rate_limits)] if settings.rate_limit.enabled else []
-    for module in (documents, retrieve, chat, sessions, index, auth, admin):
+    for module in (documents, retrieve, chat, sessions, index, auth, admin, audit):
         app.include_router(module.router, responses=_ERRORS, dependencies=limits)
     app.include_router(ops.router)
     if server.metrics:

@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from fastapi.params import Security
 from fastapi.routing import APIRoute
 
+from advanced_rag.api.auditing import audited
 from advanced_rag.api.identity import identify
 from advanced_rag.exceptions import (
     BodyTooLargeError,
@@ -39,7 +40,7 @@ class BodyLimits:
 
 
 class StrictJsonRoute(APIRoute):
-    """A route that knows who asks before it reads anything, and whose JSON body is read strictly."""
+    """A route that knows who asks before it reads anything, reads JSON strictly, and has done written down."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Identify the caller, and read the body before FastAPI does."""
@@ -49,6 +50,9 @@ class StrictJsonRoute(APIRoute):
         async def strict(request: Request) -> Response:
             if not is_public:
                 await identify(request)
+            return await audited(request, read(request))
+
+        async def read(request: Request) -> Response:
             if self.body_field is not None:
                 request = _StrictRequest(request.scope, request.receive)
                 await request.json()

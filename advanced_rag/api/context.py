@@ -26,6 +26,7 @@ class RequestContext:
     principal: Principal
     deadline: Deadline
     request_id: str | None
+    targets: list[str]  # for the audit log: what the request is about, besides the ids in its path
 
     @property
     def tenant(self) -> TenantId:
@@ -38,7 +39,8 @@ async def request_context(request: Request, timeout_s: TimeoutHeader = None) -> 
     services: Container = request.app.state.opening.container
     longest_s = services.settings.server.request_timeout_s
     deadline = Deadline.after(min(timeout_s or longest_s, longest_s))
-    return RequestContext(services, request.state.principal, deadline, correlation_id.get())
+    request.state.targets = []
+    return RequestContext(services, request.state.principal, deadline, correlation_id.get(), request.state.targets)
 
 
 def services(request: Request) -> Container:

@@ -34,7 +34,7 @@ def create_tenant(name: str, *, as_json: AsJson = False) -> None:
         tenant = await identities.tenants.create(name)
         _show(_tenant(tenant), as_json=as_json)
 
-    _with_identities(work)
+    with_identities(work)
 
 
 @tenants.command("list")
@@ -45,19 +45,19 @@ def list_tenants(*, as_json: AsJson = False) -> None:
         rows = [_tenant(tenant) for tenant in await identities.tenants.all()]
         _show_all(rows, _TENANT_COLUMNS, as_json=as_json)
 
-    _with_identities(work)
+    with_identities(work)
 
 
 @tenants.command("disable")
 def disable_tenant(name: str) -> None:
     """Refuse every identity of a tenant, within five seconds."""
-    _with_identities(lambda identities: _switch(identities, name, is_active=False))
+    with_identities(lambda identities: _switch(identities, name, is_active=False))
 
 
 @tenants.command("enable")
 def enable_tenant(name: str) -> None:
     """Know the identities of a tenant again."""
-    _with_identities(lambda identities: _switch(identities, name, is_active=True))
+    with_identities(lambda identities: _switch(identities, name, is_active=True))
 
 
 async def _switch(identities: Identities, name: str, *, is_active: bool) -> None:
@@ -85,7 +85,7 @@ def create_key(
         key, secret = await identities.keys.create(found.id, wanted)
         _show({"key": secret, **_key(key)}, as_json=as_json)
 
-    _with_identities(work)
+    with_identities(work)
 
 
 @keys.command("list")
@@ -97,7 +97,7 @@ def list_keys(tenant: TenantOption, *, as_json: AsJson = False) -> None:
         rows = [_key(key) async for key in _all_keys(identities, found)]
         _show_all(rows, _KEY_COLUMNS, as_json=as_json)
 
-    _with_identities(work)
+    with_identities(work)
 
 
 async def _all_keys(identities: Identities, tenant: Tenant) -> AsyncIterator[ApiKey]:
@@ -126,7 +126,7 @@ def rotate_key(
         key, secret = await identities.keys.rotate(found.id, key_id, timedelta(seconds=overlap_s))
         _show({"key": secret, **_key(key)}, as_json=as_json)
 
-    _with_identities(work)
+    with_identities(work)
 
 
 @keys.command("revoke")
@@ -137,10 +137,12 @@ def revoke_key(key_id: str, tenant: TenantOption) -> None:
         found = await identities.tenants.find(tenant)
         await identities.keys.revoke(found.id, key_id)
 
-    _with_identities(work)
+    with_identities(work)
 
 
-def _with_identities(work: Callable[[Identities], Awaitable[None]]) -> None:
+def with_identities(work: Callable[[Identities], Awaitable[None]]) -> None:
+    """Run a command with what administers identities."""
+
     async def call() -> None:
         async with _identities() as identities:
             await work(identities)

@@ -23,6 +23,7 @@ Scope = Literal[
     "admin:index",
     "admin:keys",
     "admin:users",
+    "admin:audit",
     "admin:tenants",
 ]
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
@@ -30,7 +31,7 @@ LOCAL_USER = "local"
 
 _READER = frozenset({"retrieve", "chat", "documents:read", "account", "status"})
 _WRITER = _READER | {"ingest", "documents:delete", "documents:share"}
-_ADMIN = _WRITER | {"metrics", "profile", "admin:index", "admin:keys", "admin:users"}
+_ADMIN = _WRITER | {"metrics", "profile", "admin:index", "admin:keys", "admin:users", "admin:audit"}
 ROLES: Mapping[str, frozenset[str]] = {
     "reader": _READER,
     "writer": _WRITER,

@@ -31,6 +31,7 @@ from advanced_rag.exceptions import (
     RegistrationClosedError,
     RevokedCredentialsError,
     TenantDisabledError,
+    WrongPasswordError,
 )
 from advanced_rag.models.documents import Page, TenantId
 from advanced_rag.models.identity import Principal, User
@@ -115,7 +116,7 @@ class UserService:
         if not await self._passwords.fits(password, found.password if found else None) or found is None:
             until = now() + timedelta(seconds=_lock_s(count + 1))
             await self._database.write_across(lambda t: Register(t).note_failure(who, until, _FORGET_AFTER))
-            raise CredentialsError("the address or the password is wrong")
+            raise WrongPasswordError(found.user) if found else CredentialsError(WrongPasswordError.text)
         _check_active(found)
         if count:
             await self._database.write_across(lambda t: Register(t).clear_failures(who))

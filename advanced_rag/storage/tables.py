@@ -149,6 +149,25 @@ login_failures = Table(
     Column("locked_until", UtcDateTime, nullable=False),
 )
 
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    _tenant(primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", _USER_ID, nullable=False),
+    Column("credential", _ID),
+    Column("action", _CODE, nullable=False),
+    Column("targets", _json, nullable=False),
+    Column("origin", _CODE),
+    Column("outcome", _CODE, nullable=False),
+    Column("request_id", _CODE),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index("ix_audit_entries_actor", "tenant_id", "actor", "number"),
+)
+
 documents = Table(
     "documents",
     metadata,
@@ -275,6 +294,7 @@ messages = Table(
     Column("citations", _json, nullable=False),
     Column("answered", Boolean),
     Column("provider", String(64)),
+    Column("lineage", _json),
     _created(),
     ForeignKeyConstraint(["session_id"], ["sessions.id"], ondelete="CASCADE"),
     CheckConstraint("role IN ('user', 'assistant')", name="role"),

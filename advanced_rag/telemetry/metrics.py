@@ -43,6 +43,7 @@ DROPPED_HITS = Counter("rag_hydration_dropped_total", "Candidates that SQL did n
 CHAT_ANSWERED = Counter("rag_chat_answered_total", "Chat answers.", ["answered"])
 SHED = Counter("rag_shed_total", "Requests turned away because too many were in work.", ["kind"])
 IDENTITY_LOOKUPS = Counter("rag_identity_lookups_total", "Identities proven, from memory or by a look-up.", ["source"])
+AUDITED = Counter("rag_audit_entries_total", "Deeds written down in the audit log, or lost.", ["outcome"])
 RATE_LIMITED = Counter("rag_rate_limited_total", "Requests refused by a rate limit.", ["endpoint"])
 
 

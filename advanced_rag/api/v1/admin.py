@@ -34,6 +34,7 @@ Cursor = Annotated[str | None, Query(max_length=600)]
 async def create_key(body: KeyIn, context: BoundedContext) -> NewKeyOut:
     """Make a key for the caller's tenant; the answer alone ever shows it."""
     key, secret = await context.services.keys.create(context.tenant, _wanted(body), context.principal)
+    context.targets.append(key.id)
     return NewKeyOut.of(key, secret)
 
 
@@ -49,6 +50,7 @@ async def rotate_key(key_id: KeyIdPath, body: RotateRequest, context: BoundedCon
     """Make a key like another one; the old one goes on for the overlap, so that nobody is locked out."""
     overlap = timedelta(seconds=body.overlap_s)
     key, secret = await context.services.keys.rotate(context.tenant, key_id, overlap, context.principal)
+    context.targets.append(key.id)
     return NewKeyOut.of(key, secret)
 
 
@@ -61,7 +63,9 @@ async def revoke_key(key_id: KeyIdPath, context: BoundedContext) -> None:
 @router.post("/v1/tenants", dependencies=[needs("admin:tenants")], status_code=status.HTTP_201_CREATED)
 async def create_tenant(body: TenantRequest, context: BoundedContext) -> TenantOut:
     """Make a tenant."""
-    return TenantOut.model_validate(await context.services.tenants.create(body.name))
+    tenant = await context.services.tenants.create(body.name)
+    context.targets.append(tenant.id)
+    return TenantOut.model_validate(tenant)
 
 
 @router.get("/v1/tenants", dependencies=[needs("admin:tenants")])
@@ -81,6 +85,7 @@ async def create_key_of_tenant(tenant: TenantPath, body: KeyIn, context: Bounded
     """Make a key for a tenant: how the administrator of a new one gets in."""
     found = await context.services.tenants.find(tenant)
     key, secret = await context.services.keys.create(found.id, _wanted(body), context.principal)
+    context.targets.append(key.id)
     return NewKeyOut.of(key, secret)
 
 

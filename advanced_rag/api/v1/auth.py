@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, status
+from fastapi import APIRouter, Path, Query, Request, status
 
 from advanced_rag.api.body import StrictJsonRoute
 from advanced_rag.api.context import BoundedContext, Services
@@ -21,6 +21,8 @@ from advanced_rag.api.schemas.auth import (
     UserPage,
     UserUpdate,
 )
+from advanced_rag.exceptions import WrongPasswordError
+from advanced_rag.models.identity import Principal, User
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["auth"])
 
@@ -30,15 +32,23 @@ Cursor = Annotated[str | None, Query(max_length=600)]
 
 
 @router.post("/v1/auth/register", status_code=status.HTTP_201_CREATED)
-async def register(body: RegisterRequest, services: Services) -> LoginOut:
+async def register(body: RegisterRequest, request: Request, services: Services) -> LoginOut:
     """Become a user with a password, where auth.registration allows it."""
-    return LoginOut.of(await services.users.register(body.email, body.password, body.name, body.invitation))
+    made = await services.users.register(body.email, body.password, body.name, body.invitation)
+    _is_done_by(request, made.user)
+    return LoginOut.of(made)
 
 
 @router.post("/v1/auth/login")
-async def login(body: LoginRequest, services: Services) -> LoginOut:
+async def login(body: LoginRequest, request: Request, services: Services) -> LoginOut:
     """Log in."""
-    return LoginOut.of(await services.users.log_in(body.email, body.password))
+    try:
+        made = await services.users.log_in(body.email, body.password)
+    except WrongPasswordError as error:
+        _is_done_by(request, error.user)
+        raise
+    _is_done_by(request, made.user)
+    return LoginOut.of(made)
 
 
 @router.post("/v1/auth/refresh")
@@ -51,6 +61,11 @@ async def refresh(body: RefreshRequest, services: Services) -> LoginOut:
 async def logout(body: RefreshRequest, services: Services) -> None:
     """End a login; its access token ends by itself within minutes."""
     await services.users.log_out(body.refresh_token)
+
+
+def _is_done_by(request: Request, user: User) -> None:
+    """Tell the audit log who it was."""
+    request.state.principal = Principal(user.tenant, user.id, frozenset())
 
 
 @router.post("/v1/auth/password", dependencies=[needs("account")], status_code=status.HTTP_204_NO_CONTENT)

@@ -39,6 +39,7 @@ async def ingest(body: IngestRequest, context: Context) -> IngestResponse:
     """Ingest documents; each is visible, whole, when this answers."""
     documents = [_input(item) for item in body.documents]
     _check(body.documents, documents, context.services.documents.domains)
+    context.targets.extend(document.id for document in documents)
     results = await context.services.ingest.ingest(context.principal, documents)
     return IngestResponse(documents=[IngestedDocument.of(item) for item in results], request_id=context.request_id)
 
