@@ -238,7 +238,7 @@ def _services(
         documents=DocumentService(database, index),
         rights=rights,
         retrieve=retrieve,
-        chat=ChatService(sessions, retrieve, extractive, chain, settings.chat),
+        chat=ChatService(sessions, retrieve, extractive, chain, settings.chat, _models(settings)),
         sessions=sessions,
         verify=VerifyService(database, index, jobs),
         health=HealthService(
@@ -314,6 +314,10 @@ def _shared_store(settings: Settings, stack: AsyncExitStack) -> SharedStore | No
     store = SharedStore(settings.redis, settings.redis.url.get_secret_value())
     stack.callback(store.close)
     return store
+
+
+def _models(settings: Settings) -> dict[str, str]:
+    return {provider.name: provider.model for provider in settings.llm.providers}
 
 
 def _providers(settings: Settings) -> FallbackChain | None:

@@ -1,8 +1,9 @@
 """Sessions, messages and answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from advanced_rag.models.retrieval import Degradation
 
@@ -47,6 +48,28 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A passage an answer could be made from: which chunk of which version of which document."""
+
+    chunk_id: str
+    document_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What made an answer: passages, collections, encoder, provider and its model, the settings of retrieval and chat."""
+
+    sources: tuple[Source, ...]
+    collections: Mapping[str, str]
+    encoder: str
+    provider: str
+    model: str | None
+    settings: Mapping[str, Any]
+    degraded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """A question and its answer, as they are kept."""
 
@@ -55,6 +78,7 @@ class Turn:
     citations: tuple[Citation, ...]
     answered: bool
     provider: str
+    lineage: Lineage
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Chat: find passages, answer from them with checked citations, remember the turn."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from advanced_rag.llm.citations import check_citations
 from advanced_rag.llm.condense import condense
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain
-from advanced_rag.models.chat import ChatAnswer, Citation, Message, Turn
+from advanced_rag.models.chat import ChatAnswer, Citation, Lineage, Message, Source, Turn
 from advanced_rag.models.filters import Filter
 from advanced_rag.models.identity import Principal
 from advanced_rag.models.retrieval import Degradation, RetrieveQuery, RetrieveResult
@@ -66,12 +66,14 @@ class ChatService:
         extractive: ExtractiveAnswerer,
         providers: FallbackChain | None,
         settings: ChatSettings,
+        models: Mapping[str, str],
     ) -> None:
         self._sessions = sessions
         self._retrieval = retrieval
         self._extractive = extractive
         self._providers = providers
         self._settings = settings
+        self._models = models
         metrics.begin(metrics.DEGRADED, ["llm"])
         metrics.begin(metrics.CHAT_ANSWERED, ["true", "false"])
 
@@ -107,10 +109,23 @@ class ChatService:
             yield citation
         metrics.CHAT_ANSWERED.labels(str(answered).lower()).inc()
         with stage("save"):
-            turn = Turn(question.message, text or REFUSAL, citations, answered, draft.provider)
+            lineage = self._lineage(result, draft)
+            turn = Turn(question.message, text or REFUSAL, citations, answered, draft.provider, lineage)
             session_id, message_id = await self._sessions.add_turn(principal, question.session_id, turn)
         timings = {**result.timings_ms, "total": round((time.perf_counter() - started) * 1000, 3)}
         yield ChatAnswer(session_id, message_id, turn.answer, answered, citations, draft.provider, draft.degraded, timings)
+
+    def _lineage(self, result: RetrieveResult, draft: "_Draft") -> Lineage:
+        sources = tuple(Source(hit.chunk.chunk_id, hit.chunk.document_id, hit.chunk.version) for hit in result.hits)
+        return Lineage(
+            sources=sources,
+            collections=self._retrieval.collections,
+            encoder=self._retrieval.encoder,
+            provider=draft.provider,
+            model=self._models.get(draft.provider),
+            settings={"chat": self._settings.model_dump(), "retrieval": self._retrieval.settings.model_dump()},
+            degraded=tuple(item.component for item in draft.degraded),
+        )
 
     async def _history(self, principal: Principal, session_id: str | None, deadline: Deadline) -> list[Message]:
         if session_id is None:

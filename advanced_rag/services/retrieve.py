@@ -101,9 +101,19 @@ class RetrieveService:
         self._hydrations = hydrations
         self._reranker = reranker
         self._rerank_guard = rerank_guard
-        self._settings = settings
+        self.settings = settings
         self._features = features
         metrics.begin(metrics.DEGRADED, [*guards, "rerank", "mmr"])
+
+    @property
+    def collections(self) -> dict[str, str]:
+        """The collection of each kind that is searched now."""
+        return {kind: generation.collection for kind, generation in self._index.generations.items()}
+
+    @property
+    def encoder(self) -> str:
+        """The fingerprint of the semantic encoder."""
+        return self._index.semantic.encoder.fingerprint
 
     async def retrieve(self, principal: Principal, query: RetrieveQuery, deadline: Deadline) -> RetrieveResult:
         """Find the passages that fit a query, best first.
@@ -127,7 +137,7 @@ class RetrieveService:
         self, principal: Principal, query: RetrieveQuery, deadline: Deadline, course: _Course
     ) -> dict[LegName, list[Candidate]]:
         legs = self._legs(query)
-        limit = max(self._settings.candidates, query.top_k + _SLACK)
+        limit = max(self.settings.candidates, query.top_k + _SLACK)
         outcomes = await asyncio.gather(
             *(self._leg(leg, run, principal, query, limit, deadline, course) for leg, run in legs.items()),
             return_exceptions=True,
@@ -199,7 +209,7 @@ class RetrieveService:
         if query.search_mode != "hybrid":
             ((leg, candidates),) = found.items()
             return single(leg, candidates)
-        chosen = self._settings.weights
+        chosen = self.settings.weights
         weights: dict[LegName, float] = {
             "semantic": chosen.semantic,
             "sparse": chosen.sparse,
@@ -210,8 +220,8 @@ class RetrieveService:
 
     async def _hydrate(self, principal: Principal, query: RetrieveQuery, fused: Sequence[Fused]) -> list[Ranked]:
         """Read candidates back from SQL, in batches until enough of them are confirmed."""
-        wanted = max(query.top_k, self._settings.rerank_candidates if self._reranker else 0)
-        wanted = max(wanted, self._settings.candidates if self._mmr_wanted(query) else 0)
+        wanted = max(query.top_k, self.settings.rerank_candidates if self._reranker else 0)
+        wanted = max(wanted, self.settings.candidates if self._mmr_wanted(query) else 0)
         kind: ScoreKind = {"semantic": "cosine", "domain": "cosine", "sparse": "bm25"}.get(query.search_mode, "fused")  # type: ignore[assignment]
         ranked: list[Ranked] = []
         position = 0
@@ -242,7 +252,7 @@ class RetrieveService:
             if query.rerank:
                 course.degrade("rerank", FeatureDisabledError("no rerank model is configured"))
             return ranked
-        head, tail = ranked[: self._settings.rerank_candidates], ranked[self._settings.rerank_candidates :]
+        head, tail = ranked[: self.settings.rerank_candidates], ranked[self.settings.rerank_candidates :]
         passages = [passage(item.found.document.title, (), item.found.chunk.text) for item in head]
         score = self._reranker.score
         try:
@@ -251,7 +261,7 @@ class RetrieveService:
         except (UnavailableError, OverloadedError) as error:
             course.degrade("rerank", error)
             return ranked
-        final = blend(np.array([item.score for item in head], dtype=np.float32), scores, self._settings.rerank_weight)
+        final = blend(np.array([item.score for item in head], dtype=np.float32), scores, self.settings.rerank_weight)
         order = np.argsort(-final, kind="stable")
         return [replace(head[i], score=float(final[i]), kind="rerank") for i in order] + tail
 
@@ -279,7 +289,7 @@ class RetrieveService:
         scores = np.array([item.score for item in known], dtype=np.float32)
         relevance = (scores - scores.min()) / max(float(np.ptp(scores)), 1e-9)
         matrix = np.stack([vectors[item.found.chunk.chunk_id] for item in known])
-        trade_off = self._settings.mmr_lambda if query.mmr_lambda is None else query.mmr_lambda
+        trade_off = self.settings.mmr_lambda if query.mmr_lambda is None else query.mmr_lambda
         return [replace(known[i], kind="mmr") for i in mmr(relevance, matrix, top_k=query.top_k, trade_off=trade_off)]
 
 

@@ -1,7 +1,7 @@
 """Conversations: each belongs to one user, and nobody else learns that it is there."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from advanced_rag.exceptions import NotFoundError
 from advanced_rag.models.chat import Message, Session, Turn
@@ -68,6 +68,13 @@ class SessionService:
             return session.id, repository.add_turn(session.id, turn)
 
         return await self._write(principal, add)
+
+    async def lineage(self, principal: Principal, message_id: str) -> dict[str, Any]:
+        """Return what made an answer; raises NotFoundError."""
+        found = await self._read(principal, lambda r: r.lineage(message_id))
+        if found is None:
+            raise NotFoundError("no such answer")
+        return found
 
     async def add_feedback(self, principal: Principal, message_id: str, rating: int, comment: str | None) -> str:
         """Keep what somebody thinks of an answer; raises NotFoundError."""

@@ -100,11 +100,20 @@ class SessionRepository:
             "citations": [asdict(citation) for citation in turn.citations],
             "answered": turn.answered,
             "provider": turn.provider,
+            "lineage": asdict(turn.lineage),
         }
         self._connection.execute(insert(messages), [asked, replied])
         self._connection.execute(update(sessions).where(self._owned(), sessions.c.id == session_id).values(updated_at=now()))
         answer_id: str = replied["id"]
         return answer_id
+
+    def lineage(self, message_id: str) -> dict[str, Any] | None:
+        """Return what made an answer; None when there is no such answer, or it is older than lineages."""
+        return self._connection.execute(
+            select(messages.c.lineage)
+            .select_from(messages.join(sessions, sessions.c.id == messages.c.session_id))
+            .where(self._owned(), messages.c.tenant_id == self._tenant, messages.c.id == message_id)
+        ).scalar_one_or_none()
 
     def add_feedback(self, message_id: str, rating: int, comment: str | None) -> str | None:
         """Store what somebody thinks of an answer; None when the message does not exist."""
@@ -146,6 +155,7 @@ class SessionRepository:
             "citations": [],
             "answered": None,
             "provider": None,
+            "lineage": None,
             "created_at": now(),
         }
 

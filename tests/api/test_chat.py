@@ -76,3 +76,17 @@ def test_feedback_is_kept_for_a_message_that_exists(service):
     assert service.post("/v1/feedback", message_id=message, rating=5).status_code == 201
     assert service.post("/v1/feedback", message_id="nope", rating=5).status_code == 404
     assert service.post("/v1/feedback", message_id=message, rating=6).status_code == 422
+
+
+def test_an_answer_tells_what_it_was_made_of(service):
+    service.post("/v1/ingest", documents=[{"id": "parking", "title": "Visitor parking", "text": TEXT + " Mind the bikes."}])
+    answer = service.post("/v1/chat", message="Where do visitors park?").json()
+    lineage = service.get(f"/v1/messages/{answer['message_id']}/lineage").json()
+    source = lineage["sources"][0]
+    assert (source["chunk_id"], source["document_id"]) == (answer["citations"][0]["chunk_id"], "parking")
+    assert source["version"] == service.get("/v1/documents/parking").json()["version"]
+    assert lineage["collections"] == service.get("/v1/status").json()["collections"]
+    assert lineage["encoder"] == service.get("/v1/status").json()["encoder"]
+    assert (lineage["provider"], lineage["model"], lineage["degraded"]) == ("extractive", None, [])
+    assert lineage["settings"]["retrieval"]["weights"]["sparse"] == 0.5
+    assert service.get("/v1/messages/unknown/lineage").status_code == 404

@@ -23,7 +23,6 @@ class Foreign:
 
     service: LiveService
     ids: dict[str, str]
-    message_id: str
     theirs: dict[str, str]
     ours: dict[str, str]
 
@@ -54,14 +53,17 @@ def _filled(service: LiveService, theirs: dict, ours: dict, access: dict) -> For
     assert service.request("POST", "/v1/ingest", headers=theirs, json={"documents": [document]}).is_success
     said = service.request("POST", "/v1/chat", headers=theirs, json={"message": QUESTION}).json()
     assert said["citations"]
-    ids = {"document_id": document["id"], "session_id": said["session_id"], "tenant": "First"}
+    ids = {
+        "document_id": document["id"],
+        "session_id": said["session_id"],
+        "message_id": said["message_id"],
+        "tenant": "First",
+    }
     key = service.request("POST", "/v1/keys", headers=theirs, json={"name": f"{CANARY}-key", "role": "reader"}).json()
     invitation = service.request("POST", "/v1/auth/invitations", headers=theirs, json={}).json()["invitation"]
     user = {"email": f"{CANARY}@example.org", "password": "long enough", "name": CANARY, "invitation": invitation}
     registered = service.post("/v1/auth/register", **user).json()
-    return Foreign(
-        service, ids | {"key_id": key["id"], "user_id": registered["user"]["id"]}, said["message_id"], theirs, ours
-    )
+    return Foreign(service, ids | {"key_id": key["id"], "user_id": registered["user"]["id"]}, theirs, ours)
 
 
 BODIES = {
@@ -145,7 +147,7 @@ def test_a_chat_in_the_others_session_and_feedback_on_its_answers_are_refused(fo
     body = {"message": "and then?", "session_id": foreign.ids["session_id"]}
     assert foreign.call("POST", "/v1/chat", foreign.ours, body).status_code == 404
     assert foreign.call("POST", "/v1/chat", foreign.ours, {**body, "stream": True}).status_code == 404
-    body = {"message_id": foreign.message_id, "rating": 1}
+    body = {"message_id": foreign.ids["message_id"], "rating": 1}
     assert foreign.call("POST", "/v1/feedback", foreign.ours, body).status_code == 404
 
 

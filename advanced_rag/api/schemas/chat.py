@@ -112,6 +112,26 @@ class MessagePage(Answer):
     next_cursor: str | None
 
 
+class SourceOut(Answer):
+    """A passage an answer could be made from."""
+
+    chunk_id: str
+    document_id: str
+    version: int
+
+
+class LineageOut(Answer):
+    """What made an answer: passages, collections, encoder, provider and model, settings, what it had to do without."""
+
+    sources: list[SourceOut]
+    collections: dict[str, str]
+    encoder: str
+    provider: str
+    model: str | None
+    settings: dict[str, Any]
+    degraded: list[str]
+
+
 class FeedbackRequest(Schema):
     """What somebody thinks of an answer: 1 (bad) to 5 (good)."""
 

@@ -10,6 +10,7 @@ from advanced_rag.api.identity import needs
 from advanced_rag.api.schemas.chat import (
     FeedbackRequest,
     FeedbackResponse,
+    LineageOut,
     MessageOut,
     MessagePage,
     SessionOut,
@@ -62,6 +63,12 @@ async def rename_session(session_id: SessionIdPath, body: SessionRequest, contex
 async def delete_session(session_id: SessionIdPath, context: BoundedContext) -> None:
     """Delete a session with its messages."""
     await context.services.sessions.delete(context.principal, session_id)
+
+
+@router.get("/v1/messages/{message_id}/lineage", dependencies=[needs("chat")])
+async def get_lineage(message_id: SessionIdPath, context: BoundedContext) -> LineageOut:
+    """Tell what made an answer: documents and versions, index, model, settings."""
+    return LineageOut.model_validate(await context.services.sessions.lineage(context.principal, message_id))
 
 
 @router.post("/v1/feedback", dependencies=[needs("chat")], status_code=status.HTTP_201_CREATED)
