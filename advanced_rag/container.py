@@ -39,6 +39,7 @@ from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.jobs import JobWorker
 from advanced_rag.services.keys import KeyService
+from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
 from advanced_rag.services.rights import RightsService
 from advanced_rag.services.sessions import SessionService
@@ -85,6 +86,7 @@ class Container:
     users: UserService
     authenticator: Authenticator
     audit: AuditService
+    quotas: QuotaService
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Identities:
     users: UserService
     authenticator: Authenticator
     audit: AuditService
+    quotas: QuotaService
 
 
 @asynccontextmanager
@@ -128,7 +131,7 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
         if settings.examples.ingest:
             await ingest_examples(container.ingest, container.documents, announce)
-        for work in (jobs.run(), container.keys.run(), container.audit.run()):
+        for work in (jobs.run(), container.keys.run(), container.audit.run(), container.quotas.run()):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield container
 
@@ -205,7 +208,8 @@ def _services(
     settings: Settings, database: Sql, sql_guard: Guard, index: Index, workers: EncoderWorkers, stack: AsyncExitStack
 ) -> tuple[Container, JobWorker]:
     owner = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    ingest = IngestService(database, index, settings.chunking, owner=owner, lease_s=settings.jobs.lease_s)
+    known = _identities(settings, database)
+    ingest = IngestService(database, index, known.quotas, settings.chunking, owner=owner, lease_s=settings.jobs.lease_s)
     rights = RightsService(database, index, owner=owner, lease_s=settings.jobs.lease_s)
     jobs = JobWorker(database, ingest, rights, settings.jobs, owner=owner)
     guards = _leg_guards(settings)
@@ -229,7 +233,6 @@ def _services(
         sentences=settings.chat.sentences,
     )
     sessions = SessionService(database)
-    known = _identities(settings, database)
     container = Container(
         settings=settings,
         database=database,
@@ -238,7 +241,16 @@ def _services(
         documents=DocumentService(database, index),
         rights=rights,
         retrieve=retrieve,
-        chat=ChatService(sessions, retrieve, extractive, chain, settings.chat, _models(settings)),
+        chat=ChatService(
+            sessions,
+            retrieve,
+            extractive,
+            chain,
+            settings.chat,
+            _models(settings),
+            known.quotas,
+            index.semantic.encoder.tokenizer.count,
+        ),
         sessions=sessions,
         verify=VerifyService(database, index, jobs),
         health=HealthService(
@@ -253,6 +265,7 @@ def _services(
         users=known.users,
         authenticator=known.authenticator,
         audit=known.audit,
+        quotas=known.quotas,
     )
     return container, jobs
 
@@ -266,7 +279,7 @@ def _identities(settings: Settings, database: Sql) -> Identities:
     authenticator = Authenticator(keys, users, tenants, tokens, open_verifier(own.jwt), own.granted)
     retention = timedelta(days=settings.audit.retention_days)
     audit = AuditService(database, tenants, derive(secret, "audit"), retention)
-    return Identities(keys, tenants, users, authenticator, audit)
+    return Identities(keys, tenants, users, authenticator, audit, QuotaService(database))
 
 
 def _sql_guard(settings: Settings) -> Guard:

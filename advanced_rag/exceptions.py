@@ -18,8 +18,10 @@
     ├── ForbiddenError          403   known, and not allowed
     │   ├── MissingScopeError
     │   ├── RegistrationClosedError
+    │   ├── StorageQuotaExceededError
     │   └── TenantDisabledError
     ├── RateLimitedError        429   a client calls too often
+    ├── QuotaExceededError      429   a tenant has used up its day
     ├── OverloadedError         503   a queue is full or the deadline is too near: come back later
     │   ├── BulkheadFullError
     │   └── PoolExhaustedError
@@ -249,6 +251,23 @@ class RateLimitedError(RagError):
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.headers = headers
+
+
+class QuotaExceededError(RagError):
+    """The tenant has used up what it may: for the day, which comes back, or of what it may hold."""
+
+    code = "quota_exceeded"
+    status = 429
+
+    def __init__(self, quota: str, retry_after_s: int) -> None:
+        super().__init__(f"the quota {quota} is used up", quota=quota)
+        self.retry_after_s = retry_after_s
+
+
+class StorageQuotaExceededError(ForbiddenError):
+    """The tenant holds as much as it may."""
+
+    code = "storage_quota_exceeded"
 
 
 class OverloadedError(RagError):

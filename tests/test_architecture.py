@@ -1,6 +1,7 @@
 """The floors of the house, as ARCHITECTURE.md draws them: imports go down, and each library has its room."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +91,50 @@ def test_a_library_is_known_in_its_room_only(library):
 def test_no_file_is_longer_than_a_reader_likes():
     lengths = {file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+ACROSS = {
+    "JobRepository",  # work of every tenant, as a worker finds it
+    "GenerationRepository",  # the collections, shared by all
+    "TenantRepository",
+    "KeyRing",  # whose key is this?
+    "Register",  # who is this user?
+    "UsageBook",
+}
+REACHES_ACROSS = {
+    "container",
+    "services/health",
+    "services/jobs",
+    "services/keys",
+    "services/quotas",
+    "services/tenants",
+    "services/users",
+}
+
+
+def test_what_reaches_across_tenants_is_known_by_name():
+    across: set[str] = set()
+    for file in (PACKAGE / "storage").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.args.args:
+                across |= {_owner(file, node) for argument in node.args.args if _is_across(argument)}
+    assert across - ACROSS == {"ping", "is_bypassed"}
+    users = {
+        file.relative_to(PACKAGE).with_suffix("").as_posix()
+        for file in FILES
+        if room(file) != "storage" and re.search(r"\.(read|write)_across\(", file.read_text(encoding="utf-8"))
+    }
+    assert users == REACHES_ACROSS
+
+
+def _is_across(argument: ast.arg) -> bool:
+    return isinstance(argument.annotation, ast.Name) and argument.annotation.id == "Transaction"
+
+
+def _owner(file: Path, function: ast.FunctionDef) -> str:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef) and any(
+            isinstance(item, ast.FunctionDef) and item.lineno == function.lineno for item in node.body
+        ):
+            return node.name
+    return function.name

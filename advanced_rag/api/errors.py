@@ -16,6 +16,7 @@ from advanced_rag.exceptions import (
     InvalidRequestError,
     LockedOutError,
     OverloadedError,
+    QuotaExceededError,
     RagError,
     RateLimitedError,
     UnavailableError,
@@ -51,7 +52,7 @@ def respond_to(error: RagError, endpoint: str) -> JSONResponse:
     """Return the answer to one of our own errors, and count it."""
     fields = error.fields if isinstance(error, InvalidRequestError) else ()
     headers: dict[str, str] = {}
-    if isinstance(error, OverloadedError | UnavailableError | RateLimitedError | LockedOutError):
+    if isinstance(error, OverloadedError | UnavailableError | RateLimitedError | LockedOutError | QuotaExceededError):
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, BodyTooSlowError):
         headers["Connection"] = "close"  # what it still sends is nothing anybody reads

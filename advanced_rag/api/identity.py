@@ -18,6 +18,7 @@ from advanced_rag.exceptions import (
 )
 from advanced_rag.models.identity import LOCAL, Principal, Scope
 from advanced_rag.services.identity import Authenticator
+from advanced_rag.services.quotas import QuotaService
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="an API key or a token")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="key", description="an API key")
@@ -29,7 +30,7 @@ KeyHeader = Annotated[str | None, Depends(_header)]
 async def identify(request: Request) -> None:
     """Note who asks; who is not known is counted by his address and refused.
 
-    Raises CredentialsError, ForbiddenError, RateLimitedError.
+    Raises CredentialsError, ForbiddenError, RateLimitedError, QuotaExceededError.
     """
     try:
         principal = await _principal(request)
@@ -40,6 +41,9 @@ async def identify(request: Request) -> None:
         raise
     request.state.principal = principal
     request.state.tenant = principal.tenant
+    if request.scope["route"].name != "metrics":
+        quotas: QuotaService = request.app.state.opening.container.quotas
+        quotas.admit(principal.tenant)
 
 
 async def _principal(request: Request) -> Principal:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from advanced_rag.cli.terminal import out, run_to_end
 from advanced_rag.container import Identities, open_identities
 from advanced_rag.environment import load_settings
 from advanced_rag.models.identity import ApiKey, KeyRequest, Tenant
+from advanced_rag.models.quota import Quotas
 from advanced_rag.storage.tables import now
 from advanced_rag.telemetry.logs import logging_to_stderr
 
@@ -44,6 +46,38 @@ def list_tenants(*, as_json: AsJson = False) -> None:
     async def work(identities: Identities) -> None:
         rows = [_tenant(tenant) for tenant in await identities.tenants.all()]
         _show_all(rows, _TENANT_COLUMNS, as_json=as_json)
+
+    with_identities(work)
+
+
+@tenants.command("quota")
+def set_quota(
+    name: str,
+    documents: Annotated[int | None, typer.Option(min=0, help="Documents it may hold.")] = None,
+    chunks: Annotated[int | None, typer.Option(min=0, help="Chunks of them.")] = None,
+    text_bytes: Annotated[int | None, typer.Option("--bytes", min=0, help="Bytes of text.")] = None,
+    requests_per_day: Annotated[int | None, typer.Option(min=0, help="Requests a day (UTC).")] = None,
+    tokens_per_day: Annotated[int | None, typer.Option(min=0, help="Tokens embedded and read for answers a day.")] = None,
+) -> None:
+    """Say what a tenant may; what is left out is not limited."""
+    quotas = Quotas(documents, chunks, text_bytes, requests_per_day, tokens_per_day)
+
+    async def work(identities: Identities) -> None:
+        await identities.quotas.set((await identities.tenants.find(name)).id, quotas)
+
+    with_identities(work)
+
+
+@tenants.command("usage")
+def show_usage(*, as_json: AsJson = False) -> None:
+    """Tell what every tenant holds and has used today."""
+
+    async def work(identities: Identities) -> None:
+        rows = []
+        for tenant in await identities.tenants.all():
+            usage = await identities.quotas.usage(tenant.id)
+            rows.append({"tenant": tenant.name, **asdict(usage.holdings), **asdict(usage.today)})
+        _show_all(rows, ("tenant", "documents", "chunks", "bytes", "requests", "tokens"), as_json=as_json)
 
     with_identities(work)
 
@@ -192,11 +226,15 @@ def _show(item: dict[str, Any], *, as_json: bool) -> None:
             out.print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", markup=False, soft_wrap=True)
 
 
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
 def _show_all(items: list[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         typer.echo(orjson.dumps(items).decode())
         return
     table = Table(*(Column(name, no_wrap=name == "id") for name in columns))
     for item in items:
-        table.add_row(*(str(item[name] or "") for name in columns))
+        table.add_row(*(_cell(item[name]) for name in columns))
     out.print(table)

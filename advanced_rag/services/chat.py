@@ -1,7 +1,7 @@
 """Chat: find passages, answer from them with checked citations, remember the turn."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -15,9 +15,11 @@ from advanced_rag.llm.openai_compatible import FallbackChain
 from advanced_rag.models.chat import ChatAnswer, Citation, Lineage, Message, Source, Turn
 from advanced_rag.models.filters import Filter
 from advanced_rag.models.identity import Principal
+from advanced_rag.models.quota import Consumption
 from advanced_rag.models.retrieval import Degradation, RetrieveQuery, RetrieveResult
 from advanced_rag.ranking.confidence import confidence
 from advanced_rag.resilience.deadline import Deadline
+from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.retrieve import RetrieveService
 from advanced_rag.services.sessions import SessionService
 from advanced_rag.telemetry import metrics
@@ -67,6 +69,8 @@ class ChatService:
         providers: FallbackChain | None,
         settings: ChatSettings,
         models: Mapping[str, str],
+        quotas: QuotaService,
+        count: Callable[[Sequence[str]], Sequence[int]],
     ) -> None:
         self._sessions = sessions
         self._retrieval = retrieval
@@ -74,6 +78,8 @@ class ChatService:
         self._providers = providers
         self._settings = settings
         self._models = models
+        self._quotas = quotas
+        self._count = count
         metrics.begin(metrics.DEGRADED, ["llm"])
         metrics.begin(metrics.CHAT_ANSWERED, ["true", "false"])
 
@@ -111,9 +117,14 @@ class ChatService:
         with stage("save"):
             lineage = self._lineage(result, draft)
             turn = Turn(question.message, text or REFUSAL, citations, answered, draft.provider, lineage)
+            self._quotas.use(principal.tenant, Consumption(0, self._tokens(question, result, text)))
             session_id, message_id = await self._sessions.add_turn(principal, question.session_id, turn)
         timings = {**result.timings_ms, "total": round((time.perf_counter() - started) * 1000, 3)}
         yield ChatAnswer(session_id, message_id, turn.answer, answered, citations, draft.provider, draft.degraded, timings)
+
+    def _tokens(self, question: ChatQuestion, result: RetrieveResult, text: str) -> int:
+        """Return about how many tokens an answer took: question, passages and words, as the encoder counts them."""
+        return sum(self._count([question.message, text])) + sum(hit.chunk.tokens for hit in result.hits)
 
     def _lineage(self, result: RetrieveResult, draft: "_Draft") -> Lineage:
         sources = tuple(Source(hit.chunk.chunk_id, hit.chunk.document_id, hit.chunk.version) for hit in result.hits)

@@ -14,10 +14,19 @@ from dataclasses import dataclass
 import orjson
 
 from advanced_rag.config import ChunkingSettings
-from advanced_rag.exceptions import ForbiddenError, IdTakenError, OverloadedError, RagError, UnavailableError
+from advanced_rag.exceptions import (
+    ForbiddenError,
+    IdTakenError,
+    OverloadedError,
+    RagError,
+    StorageQuotaExceededError,
+    UnavailableError,
+)
 from advanced_rag.models.documents import Chunk, DocumentInput, DocumentVersion, IngestResult, Span, TenantId
 from advanced_rag.models.identity import Principal
+from advanced_rag.models.quota import NOTHING, Consumption, Holdings
 from advanced_rag.services.index import Index
+from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
@@ -25,6 +34,7 @@ from advanced_rag.storage.documents import DocumentRepository, DocumentState, Ne
 from advanced_rag.storage.ids import chunk_id, content_hash
 from advanced_rag.storage.jobs import Job, JobRepository, new_job
 from advanced_rag.storage.rights import RightsRepository, StoredRights
+from advanced_rag.storage.usage import UsageRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 from advanced_rag.telemetry.tracing import stage
@@ -67,9 +77,12 @@ class _Settled:
 class IngestService:
     """Puts documents in and takes them out."""
 
-    def __init__(self, database: Sql, index: Index, chunking: ChunkingSettings, *, owner: str, lease_s: float) -> None:
+    def __init__(
+        self, database: Sql, index: Index, quotas: QuotaService, chunking: ChunkingSettings, *, owner: str, lease_s: float
+    ) -> None:
         self._database = database
         self._index = index
+        self._quotas = quotas
         self._owner = owner
         self._lease_s = lease_s
         self._limits = ChunkLimits(
@@ -124,6 +137,8 @@ class IngestService:
                 begun, results = await self._database.write(
                     principal.tenant, lambda transaction: self._begin(transaction, principal, prepared)
                 )
+            tokens = sum(chunk.tokens for item in begun for chunk in item.version.chunks)
+            self._quotas.use(principal.tenant, Consumption(0, tokens))
             results |= await self._finish(principal.tenant, begun)
         for result in results.values():
             metrics.DOCUMENTS_INGESTED.labels(result.status).inc()
@@ -141,10 +156,15 @@ class IngestService:
         repository, jobs = DocumentRepository(transaction), JobRepository(transaction, self._owner)
         states = repository.lock([item.document.id for item in prepared])
         settled, results = _settle(transaction, principal, prepared, states)
+        room = _Room(UsageRepository(transaction))
         begun: list[_Begun] = []
         for item in prepared:
             key, state = item.document.id, states[item.document.id]
             if key not in settled:
+                continue
+            if state.content_hash != item.content_hash and (full := room.take(item)) is not None:
+                results[key] = IngestResult(key, "failed", None, 0, full.code, full.message)
+                del settled[key]
                 continue
             if state.content_hash != item.content_hash:
                 begun.append(_begin_version(transaction.tenant, item, state, settled[key].after))
@@ -235,6 +255,27 @@ class IngestService:
                     DocumentRepository(transaction).forget_chunks(job.document_id, job.start, job.below)
 
         await self._database.write(tenant, forget)
+
+
+class _Room:
+    """What a tenant may still hold, while documents are taken in one after the other."""
+
+    def __init__(self, usage: UsageRepository) -> None:
+        self._usage = usage
+        self._quotas = usage.quotas(lock=True)
+        self._held = usage.holdings() if self._quotas.limit_storage else NOTHING
+
+    def take(self, item: _Prepared) -> StorageQuotaExceededError | None:
+        """Take the room a document needs, in place of its version before; returns why there is none."""
+        if not self._quotas.limit_storage:
+            return None
+        needed = Holdings(1, len(item.spans), len(item.document.text.encode()))
+        after = self._held - self._usage.holdings(item.document.id) + needed
+        exceeded = after.exceeds(self._quotas)
+        if exceeded is not None:
+            return StorageQuotaExceededError(f"the quota {exceeded} is used up", quota=exceeded)
+        self._held = after
+        return None
 
 
 def _settle(

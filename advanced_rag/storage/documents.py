@@ -301,6 +301,7 @@ class DocumentRepository:
             "metadata": dict(document.metadata),
             "domain": document.domain,
             "chunk_count": len(item.chunks),
+            "bytes": len(item.text.encode()),
             "created_at": moment,
         }
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Double,
     ForeignKeyConstraint,
@@ -73,8 +74,19 @@ tenants = Table(
     Column("id", _TENANT, primary_key=True),
     Column("name", String(255), nullable=False),
     Column("is_active", Boolean, nullable=False, server_default=true()),
+    Column("quotas", _json),
     _created(),
     Index("ix_tenants_name", "name", unique=True),
+)
+
+usage_days = Table(
+    "usage_days",
+    metadata,
+    _tenant(primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
 )
 
 api_keys = Table(
@@ -207,6 +219,7 @@ document_versions = Table(
     Column("metadata", _json, nullable=False),
     Column("domain", String(32)),
     Column("chunk_count", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False, server_default="0"),
     _created(),
     Column("text", Text, nullable=False),  # last: SQLite reads a row from its start, and hydration stops before it
     ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),

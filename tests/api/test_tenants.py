@@ -72,6 +72,7 @@ BODIES = {
     "set_access": {"visibility": "tenant"},
     "update_user": {"is_active": False},
     "update_tenant": {"is_active": False},
+    "set_quotas": {"documents": 0},
     "create_key_of_tenant": {"name": "mine", "role": "reader"},
 }
 SHARED_IN_A_TENANT = {"key_id", "user_id"}  # its administrators manage them

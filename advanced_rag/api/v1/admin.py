@@ -19,7 +19,9 @@ from advanced_rag.api.schemas.admin import (
     TenantRequest,
     TenantUpdate,
 )
+from advanced_rag.api.schemas.usage import QuotasBody, QuotasOut
 from advanced_rag.models.identity import KeyRequest
+from advanced_rag.models.quota import Quotas
 from advanced_rag.storage.tables import now
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["admin"])
@@ -78,6 +80,15 @@ async def list_tenants(context: BoundedContext) -> TenantPage:
 async def update_tenant(tenant: TenantPath, body: TenantUpdate, context: BoundedContext) -> TenantOut:
     """Switch a tenant off, so that its identities are refused within five seconds, or on again."""
     return TenantOut.model_validate(await context.services.tenants.set_active(tenant, is_active=body.is_active))
+
+
+@router.put("/v1/tenants/{tenant}/quotas", dependencies=[needs("admin:tenants")])
+async def set_quotas(tenant: TenantPath, body: QuotasBody, context: BoundedContext) -> QuotasOut:
+    """Say what a tenant may hold, and use in a day."""
+    found = await context.services.tenants.find(tenant)
+    quotas = Quotas(**body.model_dump())
+    await context.services.quotas.set(found.id, quotas)
+    return QuotasOut.model_validate(quotas)
 
 
 @router.post("/v1/tenants/{tenant}/keys", dependencies=[needs("admin:tenants")], status_code=status.HTTP_201_CREATED)

@@ -7,6 +7,7 @@ from advanced_rag.api.body import StrictJsonRoute
 from advanced_rag.api.context import BoundedContext, Context
 from advanced_rag.api.identity import needs
 from advanced_rag.api.schemas.index import CollectionOut, StatusResponse, VerifyRequest, VerifyResponse
+from advanced_rag.api.schemas.usage import UsageOut
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["index"])
 
@@ -25,6 +26,12 @@ async def get_status(context: BoundedContext) -> StatusResponse:
         runtime=index.runtime,
         jobs=index.jobs,
     )
+
+
+@router.get("/v1/usage", dependencies=[needs("status")])
+async def get_usage(context: BoundedContext) -> UsageOut:
+    """Tell what the caller's tenant holds, has used today, and may."""
+    return UsageOut.of(await context.services.quotas.usage(context.tenant))
 
 
 @router.post("/v1/index/verify", dependencies=[needs("admin:index")])
