@@ -39,6 +39,9 @@ class ServerSettings(Section):
     request_timeout_s: Seconds = 30.0
     shutdown_delay_s: float = Field(0.0, ge=0, le=60)
     shutdown_timeout_s: Seconds = 30.0
+    allowed_origins: list[str] = []
+    websockets_per_caller: int = Field(10, ge=1)
+    websocket_lifetime_s: float = Field(3600.0, ge=1, le=86_400)
     docs: bool = True
     metrics: bool = True
     profiling: bool = False
@@ -81,6 +84,7 @@ class AuthSettings(Section):
     registration_tenant: str = "default"
     registration_role: RoleName = "writer"
     access_token_s: int = Field(900, ge=60, le=3600)
+    token_in_url: bool = False
     refresh_token_s: int = Field(2_592_000, ge=3600, le=31_536_000)
 
     @property

@@ -45,6 +45,7 @@ from advanced_rag.services.rights import RightsService
 from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
 from advanced_rag.services.tenants import TenantService
+from advanced_rag.services.tickets import TicketService
 from advanced_rag.services.users import UserService
 from advanced_rag.services.verify import VerifyService
 from advanced_rag.storage.database import Database
@@ -87,6 +88,7 @@ class Container:
     authenticator: Authenticator
     audit: AuditService
     quotas: QuotaService
+    tickets: TicketService
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Identities:
     authenticator: Authenticator
     audit: AuditService
     quotas: QuotaService
+    tickets: TicketService
 
 
 @asynccontextmanager
@@ -266,6 +269,7 @@ def _services(
         authenticator=known.authenticator,
         audit=known.audit,
         quotas=known.quotas,
+        tickets=known.tickets,
     )
     return container, jobs
 
@@ -279,7 +283,8 @@ def _identities(settings: Settings, database: Sql) -> Identities:
     authenticator = Authenticator(keys, users, tenants, tokens, open_verifier(own.jwt), own.granted)
     retention = timedelta(days=settings.audit.retention_days)
     audit = AuditService(database, tenants, derive(secret, "audit"), retention)
-    return Identities(keys, tenants, users, authenticator, audit, QuotaService(database))
+    tickets = TicketService(database, derive(secret, "tickets"))
+    return Identities(keys, tenants, users, authenticator, audit, QuotaService(database), tickets)
 
 
 def _sql_guard(settings: Settings) -> Guard:

@@ -100,6 +100,7 @@ ACROSS = {
     "KeyRing",  # whose key is this?
     "Register",  # who is this user?
     "UsageBook",
+    "TicketBox",  # whose ticket is this?
 }
 REACHES_ACROSS = {
     "container",
@@ -108,6 +109,7 @@ REACHES_ACROSS = {
     "services/keys",
     "services/quotas",
     "services/tenants",
+    "services/tickets",
     "services/users",
 }
 

@@ -52,9 +52,9 @@ class RateLimits:
         self.count(request)
         response.headers.update(self._headers(request))
 
-    def count(self, request: Request) -> None:
-        """Count a request; raises RateLimitedError."""
-        route = request.scope["route"].name
+    def count(self, request: Request, route: str | None = None) -> None:
+        """Count a request, as one of another route where that is named; raises RateLimitedError."""
+        route = route or request.scope["route"].name
         request.state.view_rate_limit = None  # slowapi sets none when Redis fails while other requests turn away from it
         try:
             self._checks.get(route, self._other)(request=request)

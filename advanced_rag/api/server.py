@@ -32,6 +32,9 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+_MAX_MESSAGE_BYTES = 65_536
+
+
 class Server(uvicorn.Server):
     """Ends on SIGTERM or Ctrl-C with status 0, once every request in work is answered.
 
@@ -71,6 +74,8 @@ def _config(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=partial(_Connection, limits=settings),  # type: ignore[arg-type]  # it is only ever called
+        ws="websockets-sansio",
+        ws_max_size=_MAX_MESSAGE_BYTES,
         log_config=None,
         access_log=False,
         server_header=False,

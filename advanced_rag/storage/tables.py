@@ -153,6 +153,19 @@ refresh_tokens = Table(
     Index("ix_refresh_tokens_user", "user_id", "family"),
 )
 
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    _tenant(),
+    Column("user_id", _USER_ID, nullable=False),
+    Column("scopes", _json, nullable=False),
+    Column("groups", _json, nullable=False),
+    Column("credential", _ID),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index("ix_tickets_time", "tenant_id", "expires_at"),
+)
+
 login_failures = Table(
     "login_failures",
     metadata,

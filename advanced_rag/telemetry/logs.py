@@ -24,6 +24,7 @@ _QUIET = (
     "transformers",
     "alembic",
     "uvicorn.access",
+    "uvicorn.error",  # it would log the whole address of a WebSocket, with what is secret in it
 )
 
 Logger = structlog.stdlib.BoundLogger

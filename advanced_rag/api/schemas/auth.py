@@ -113,6 +113,13 @@ class LoginOut(Answer):
         )
 
 
+class TicketOut(Answer):
+    """A ticket for ?ticket= of a WebSocket, good once, and for so many seconds."""
+
+    ticket: str
+    expires_in: int
+
+
 class AccountOut(Answer):
     """Who the caller is, and what he may do."""
 

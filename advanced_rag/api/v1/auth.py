@@ -17,12 +17,14 @@ from advanced_rag.api.schemas.auth import (
     PasswordRequest,
     RefreshRequest,
     RegisterRequest,
+    TicketOut,
     UserOut,
     UserPage,
     UserUpdate,
 )
 from advanced_rag.exceptions import WrongPasswordError
 from advanced_rag.models.identity import Principal, User
+from advanced_rag.services.tickets import LIFETIME_S
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["auth"])
 
@@ -72,6 +74,12 @@ def _is_done_by(request: Request, user: User) -> None:
 async def change_password(body: PasswordRequest, context: BoundedContext) -> None:
     """Change one's own password, which ends every login."""
     await context.services.users.change_password(context.principal, body.old, body.new)
+
+
+@router.post("/v1/ws-ticket", dependencies=[needs("account")], status_code=status.HTTP_201_CREATED)
+async def create_ticket(context: BoundedContext) -> TicketOut:
+    """Get a ticket for a WebSocket, where a browser cannot send a header."""
+    return TicketOut(ticket=await context.services.tickets.issue(context.principal), expires_in=LIFETIME_S)
 
 
 @router.get("/v1/auth/me", dependencies=[needs("account")])

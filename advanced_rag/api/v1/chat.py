@@ -30,13 +30,7 @@ router = APIRouter(route_class=CancellingRoute, tags=["chat"])
 )
 async def chat(body: ChatRequest, context: Context) -> ChatResponse | Response:
     """Answer a question from the documents, with citations; with ``stream`` as server-sent events."""
-    question = ChatQuestion(
-        message=body.message,
-        session_id=body.session_id,
-        top_k=body.top_k,
-        filters=parse_filter(body.filters or {}),
-        domain=body.domain,
-    )
+    question = question_of(body)
     if body.session_id is not None:
         await context.services.sessions.get(context.principal, body.session_id, context.deadline)
     if body.stream:
@@ -45,28 +39,39 @@ async def chat(body: ChatRequest, context: Context) -> ChatResponse | Response:
     return ChatResponse.of(answer, context.request_id)
 
 
+def question_of(body: ChatRequest) -> ChatQuestion:
+    """Return what the service is asked; raises InvalidFilterError."""
+    return ChatQuestion(
+        message=body.message,
+        session_id=body.session_id,
+        top_k=body.top_k,
+        filters=parse_filter(body.filters or {}),
+        domain=body.domain,
+    )
+
+
 async def _events(question: ChatQuestion, context: RequestContext) -> AsyncIterator[bytes]:
     """Yield the events retrieval, token, citation, done; or error, which ends the stream."""
     try:
         async with aclosing(context.services.chat.stream(context.principal, question, context.deadline)) as events:
             async for event in events:
-                yield _event(event, context)
+                name, data = wire(event, context)
+                yield format_sse_event(event=name, data_str=data)
     except RagError as error:
-        yield format_sse_event(event="error", data_str=orjson.dumps(problem(error.code, error.message)).decode())
+        yield format_sse_event(event="error", data_str=_json(problem(error.code, error.message)))
 
 
-def _event(event: ChatEvent, context: RequestContext) -> bytes:
+def wire(event: ChatEvent, context: RequestContext) -> tuple[str, str]:
+    """Return the name of an event and its data as JSON."""
     match event:
         case Retrieved(result):
-            found = RetrieveResponse.of(result, context.request_id)
-            return format_sse_event(event="retrieval", data_str=found.model_dump_json(exclude_none=True))
+            return "retrieval", RetrieveResponse.of(result, context.request_id).model_dump_json(exclude_none=True)
         case Token(text):
-            return format_sse_event(event="token", data_str=_json({"text": text}))
+            return "token", _json({"text": text})
         case Citation():
-            return format_sse_event(event="citation", data_str=CitationOut.model_validate(event).model_dump_json())
+            return "citation", CitationOut.model_validate(event).model_dump_json()
         case answer:
-            done = ChatResponse.of(answer, context.request_id)
-            return format_sse_event(event="done", data_str=done.model_dump_json())
+            return "done", ChatResponse.of(answer, context.request_id).model_dump_json()
 
 
 def _json(value: Any) -> str:

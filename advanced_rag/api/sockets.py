@@ -1,0 +1,124 @@
+"""WebSockets: who is there, from where, how many at once, and for how long."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import Request, WebSocket, WebSocketDisconnect
+from starlette.concurrency import run_in_threadpool
+
+from advanced_rag.api.errors import problem, respond_to
+from advanced_rag.api.limits import RateLimits
+from advanced_rag.config import Settings
+from advanced_rag.container import Container
+from advanced_rag.exceptions import (
+    ForbiddenError,
+    MissingCredentialsError,
+    MissingScopeError,
+    OverloadedError,
+    RagError,
+)
+from advanced_rag.models.identity import LOCAL, Principal, Scope
+
+PROTOCOL = "advanced-rag"  # what a browser offers beside its key, and is answered with
+_BEARER = "bearer."
+_TIME_IS_UP, _TOO_LATE = 1001, "the connection has lasted as long as it may"
+
+
+class SocketCounts:
+    """How many connections each caller has open."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: Counter[tuple[str, str]] = Counter()
+
+    @asynccontextmanager
+    async def taken(self, principal: Principal) -> AsyncIterator[None]:
+        """Count a connection while it is open; raises OverloadedError when the caller has as many as he may."""
+        key = (principal.tenant, principal.user_id)
+        if self._open[key] >= self._most:
+            raise OverloadedError("the caller has as many connections open as he may")
+        self._open[key] += 1
+        try:
+            yield
+        finally:
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
+
+
+@asynccontextmanager
+async def admitted(socket: WebSocket, scope: Scope) -> AsyncIterator[Principal]:
+    """Accept a connection of somebody who may, for as long as it may last; anybody else is refused as over HTTP."""
+    settings: Settings = socket.app.state.settings
+    counts: SocketCounts = socket.app.state.sockets
+    try:
+        principal = await _identify(socket, settings, scope)
+        async with counts.taken(principal):
+            await socket.accept(subprotocol=PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
+            async with asyncio.timeout(settings.server.websocket_lifetime_s):
+                yield principal
+    except WebSocketDisconnect:
+        return
+    except TimeoutError:
+        await socket.close(_TIME_IS_UP, _TOO_LATE)
+    except RagError as error:
+        await socket.send_denial_response(respond_to(error, "socket"))
+
+
+async def count(socket: WebSocket, route: str) -> None:
+    """Count a message as a request of a route; raises RateLimitedError, QuotaExceededError."""
+    container: Container = socket.app.state.opening.container
+    container.quotas.admit(socket.state.principal.tenant)
+    limits: RateLimits | None = socket.app.state.rate_limits
+    if limits is not None:
+        own_state = {"principal": socket.state.principal}  # slowapi counts once for each state
+        request = Request({**socket.scope, "type": "http", "method": "POST", "state": own_state})
+        await run_in_threadpool(limits.count, request, route)
+
+
+def refusal(error: RagError) -> dict[str, Any]:
+    """Return the message that tells of an error."""
+    return {"event": "error", "data": problem(error.code, error.message, details=error.details)}
+
+
+async def _identify(socket: WebSocket, settings: Settings, scope: Scope) -> Principal:
+    _check_origin(socket, settings)
+    principal = LOCAL if settings.auth.mode == "disabled" else await _known(socket, settings)
+    if not principal.may(scope):
+        raise MissingScopeError("the caller was not granted this scope", scope=scope)
+    socket.state.principal = principal
+    return principal
+
+
+async def _known(socket: WebSocket, settings: Settings) -> Principal:
+    container: Container = socket.app.state.opening.container
+    ticket = socket.query_params.get("ticket")
+    if ticket is not None:
+        return await container.tickets.take(ticket)
+    credentials = _credentials(socket)
+    if credentials is None and settings.auth.token_in_url:
+        credentials = socket.query_params.get("token")
+    if not credentials:
+        raise MissingCredentialsError("send a key or token in a header, as a subprotocol, or a ticket in the address")
+    return await container.authenticator.authenticate(credentials)
+
+
+def _credentials(socket: WebSocket) -> str | None:
+    scheme, _, value = socket.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and value:
+        return value.strip()
+    offered = (name for name in socket.scope["subprotocols"] if name.startswith(_BEARER))
+    return socket.headers.get("x-api-key") or next((name.removeprefix(_BEARER) for name in offered), None)
+
+
+def _check_origin(socket: WebSocket, settings: Settings) -> None:
+    """Browsers let any site open a connection, and say which one it was: none but our own, and those of the settings."""
+    origin = socket.headers.get("origin")
+    if origin is None or origin in settings.server.allowed_origins:
+        return
+    if urlsplit(origin).netloc != socket.headers.get("host"):
+        raise ForbiddenError("connections from this site are not allowed")
