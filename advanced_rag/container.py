@@ -33,6 +33,7 @@ from advanced_rag.services.chat import ChatService
 from advanced_rag.services.documents import DocumentService
 from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.examples import ingest_examples
+from advanced_rag.services.forget import ForgetService
 from advanced_rag.services.health import HealthService
 from advanced_rag.services.identity import Authenticator
 from advanced_rag.services.index import Index
@@ -77,6 +78,7 @@ class Container:
     ingest: IngestService
     documents: DocumentService
     rights: RightsService
+    forget: ForgetService
     retrieve: RetrieveService
     chat: ChatService
     sessions: SessionService
@@ -243,6 +245,7 @@ def _services(
         ingest=ingest,
         documents=DocumentService(database, index),
         rights=rights,
+        forget=ForgetService(database, index, derive(load_secret(settings), "receipts")),
         retrieve=retrieve,
         chat=ChatService(
             sessions,

@@ -10,7 +10,7 @@
     │   ├── InvalidFilterError, InvalidCursorError, UnknownDomainError, FeatureDisabledError
     │   ├── NotFoundError       404
     │   └── ConflictError       409
-    │       └── IdTakenError
+    │       └── IdTakenError, OnHoldError
     ├── CredentialsError        401   nobody is known by what the request carries
     │   ├── MissingCredentialsError, ExpiredCredentialsError, RevokedCredentialsError,
     │   ├── WrongPasswordError, NotYetValidCredentialsError
@@ -162,6 +162,12 @@ class IdTakenError(ConflictError):
     """The id stands for a document the caller may not see."""
 
     code = "id_taken"
+
+
+class OnHoldError(ConflictError):
+    """A legal hold keeps this from being deleted."""
+
+    code = "on_hold"
 
 
 class CredentialsError(RagError):

@@ -24,6 +24,8 @@ Scope = Literal[
     "admin:keys",
     "admin:users",
     "admin:audit",
+    "admin:holds",
+    "admin:forget",
     "admin:tenants",
 ]
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
@@ -31,7 +33,16 @@ LOCAL_USER = "local"
 
 _READER = frozenset({"retrieve", "chat", "documents:read", "account", "status"})
 _WRITER = _READER | {"ingest", "documents:delete", "documents:share"}
-_ADMIN = _WRITER | {"metrics", "profile", "admin:index", "admin:keys", "admin:users", "admin:audit"}
+_ADMIN = _WRITER | {
+    "metrics",
+    "profile",
+    "admin:index",
+    "admin:keys",
+    "admin:users",
+    "admin:audit",
+    "admin:holds",
+    "admin:forget",
+}
 ROLES: Mapping[str, frozenset[str]] = {
     "reader": _READER,
     "writer": _WRITER,

@@ -11,6 +11,7 @@ from advanced_rag.services.sql import Sql
 from advanced_rag.services.tenants import TenantService
 from advanced_rag.storage.audit import AuditFilter, AuditRepository
 from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.holds import HoldRepository
 from advanced_rag.storage.tables import now
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
@@ -68,7 +69,11 @@ class AuditService:
 
     async def _expire(self, tenant: TenantId) -> None:
         before = now() - self._retention
-        count = await self._database.write(tenant, lambda t: AuditRepository(t).expire(before))
+
+        def expire(transaction: TenantTransaction) -> int:
+            return 0 if HoldRepository(transaction).is_held() else AuditRepository(transaction).expire(before)
+
+        count = await self._database.write(tenant, expire)
         if count:
             _log.info("audit_expired", tenant=tenant, entries=count)
 

@@ -17,6 +17,8 @@ from advanced_rag.storage.jobs import Job
 from advanced_rag.storage.vectors import IndexRow, VectorStore, VersionRange
 from advanced_rag.text.chunk import passage
 
+_ANY_VERSION = 2**31
+
 
 class Index:
     """Writes chunks to every live collection they belong in."""
@@ -75,6 +77,18 @@ class Index:
         ranges = [VersionRange(document_key(tenant, job.document_id), job.start, job.below) for job in jobs]
         for generation in self.generations.values():
             await self._write(partial(self.store.purge, generation, tenant, ranges))
+
+    async def forget(self, tenant: TenantId, document_id: str) -> None:
+        """Delete every vector of a document, whatever its version; raises what the guard of writes raises."""
+        everything = VersionRange(document_key(tenant, document_id), 0, _ANY_VERSION)
+        for generation in self.generations.values():
+            await self._write(partial(self.store.purge, generation, tenant, [everything]))
+
+    async def count(self, tenant: TenantId, document_id: str) -> int:
+        """Return how many vectors of a document there are, over all collections."""
+        key = document_key(tenant, document_id)
+        counts = [await asyncio.to_thread(self.store.count, item, tenant, key) for item in self.generations.values()]
+        return sum(counts)
 
     async def _write(self, run: Callable[[], None]) -> None:
         await self.guard.call(lambda: asyncio.to_thread(run), Deadline.after(math.inf))

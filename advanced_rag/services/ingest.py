@@ -17,6 +17,7 @@ from advanced_rag.config import ChunkingSettings
 from advanced_rag.exceptions import (
     ForbiddenError,
     IdTakenError,
+    OnHoldError,
     OverloadedError,
     RagError,
     StorageQuotaExceededError,
@@ -31,6 +32,7 @@ from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
+from advanced_rag.storage.holds import HoldRepository
 from advanced_rag.storage.ids import chunk_id, content_hash
 from advanced_rag.storage.jobs import Job, JobRepository, new_job
 from advanced_rag.storage.rights import RightsRepository, StoredRights
@@ -102,14 +104,19 @@ class IngestService:
         return [result for wave in results for result in wave]
 
     async def delete(self, principal: Principal, document_id: str) -> bool:
-        """Delete a document; False when there is none to be seen. It cannot be found from the moment this returns."""
+        """Delete a document; False when there is none to be seen. It cannot be found from the moment this returns.
+
+        Raises OnHoldError.
+        """
         tenant = principal.tenant
 
         def remove(transaction: TenantTransaction) -> Job | None:
-            repository = DocumentRepository(transaction)
-            floor = repository.remove(document_id, principal.reader)
+            owner = RightsRepository(transaction).of([document_id])
+            floor = DocumentRepository(transaction).remove(document_id, principal.reader)
             if floor is None:
                 return None
+            if HoldRepository(transaction).is_held(document_id=document_id, user_id=owner[document_id].rights.owner):
+                raise OnHoldError("a legal hold keeps this document")
             job = new_job(tenant, "purge", document_id, 0, floor)
             JobRepository(transaction, self._owner).add([job], lease_s=self._lease_s)
             return job

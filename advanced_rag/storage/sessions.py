@@ -6,10 +6,12 @@ from typing import Any
 
 from sqlalchemy import and_, delete, func, insert, select, tuple_, update
 
+from advanced_rag.exceptions import OnHoldError
 from advanced_rag.models.chat import Citation, Message, Role, Session, Turn
 from advanced_rag.models.documents import Page
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
 from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.holds import HoldRepository
 from advanced_rag.storage.tables import feedback, messages, now, sessions
 
 
@@ -17,6 +19,7 @@ class SessionRepository:
     """The conversations of one user."""
 
     def __init__(self, transaction: TenantTransaction, user_id: str) -> None:
+        self._transaction = transaction
         self._connection = transaction.connection
         self._tenant = transaction.tenant
         self._user_id = user_id
@@ -68,7 +71,9 @@ class SessionRepository:
         return None if row is None else _session(row)
 
     def remove(self, session_id: str) -> bool:
-        """Delete a session with its messages and their feedback; False when there is none."""
+        """Delete a session with its messages and their feedback; False when there is none. Raises OnHoldError."""
+        if self.get(session_id) is not None and HoldRepository(self._transaction).is_held(user_id=self._user_id):
+            raise OnHoldError("a legal hold keeps this session")
         found = self._connection.execute(delete(sessions).where(self._owned(), sessions.c.id == session_id))
         return found.rowcount > 0
 

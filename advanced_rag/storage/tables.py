@@ -166,6 +166,37 @@ tickets = Table(
     Index("ix_tickets_time", "tenant_id", "expires_at"),
 )
 
+legal_holds = Table(
+    "legal_holds",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("kind", String(16), nullable=False),
+    Column("target", _DOCUMENT_ID, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_by", _USER_ID, nullable=False),
+    _created(),
+    Column("released_at", UtcDateTime),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index("ix_legal_holds_target", "tenant_id", "kind", "target"),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("kind", String(16), nullable=False),
+    Column("target", String(64), nullable=False),
+    Column("forgotten_by", _USER_ID, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("removed", _json, nullable=False),
+    Column("left", _json, nullable=False),
+    Column("digest", String(64), nullable=False),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index("ix_receipts_time", "tenant_id", "at"),
+)
+
 login_failures = Table(
     "login_failures",
     metadata,

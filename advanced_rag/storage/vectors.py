@@ -175,6 +175,11 @@ class VectorStore:
         for start in range(0, len(chunk_ids), _PAGE):
             self._delete(generation, f"{_tenant_clause(tenant)} and {_ids_clause(chunk_ids[start : start + _PAGE])}")
 
+    def count(self, generation: Generation, tenant: TenantId, document_key: str) -> int:
+        """Return how many chunks of a document there are."""
+        expression = f"{_tenant_clause(tenant)} and document_key == {_hex(document_key)}"
+        return len(self._query(generation, expression, "version", _PAGE))
+
     def chunk_ids(self, generation: Generation, tenant: TenantId) -> Iterator[str]:
         """Yield the id of every chunk of a tenant."""
         iterator = self._call(

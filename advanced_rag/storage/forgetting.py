@@ -1,0 +1,134 @@
+"""Taking a document's or a user's traces out of SQL, and counting what is left of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+
+from advanced_rag.models.rights import subjects
+from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.tables import (
+    api_keys,
+    chunks,
+    document_access,
+    document_versions,
+    documents,
+    feedback,
+    jobs,
+    messages,
+    refresh_tokens,
+    sessions,
+    tickets,
+    users,
+)
+
+FORGOTTEN = "[forgotten]"
+_PAGE = 500
+
+
+class ForgettingRepository:
+    """The traces in one tenant."""
+
+    def __init__(self, transaction: TenantTransaction) -> None:
+        self._connection = transaction.connection
+        self._tenant = transaction.tenant
+
+    def forget_quotations(self, document_id: str) -> int:
+        """Blank the answers that were made of a document, and the questions they answered; returns how many answers."""
+        answers = [(row.id, row.session_id, row.position) for row in self._answers() if document_id in _documents_of(row)]
+        for answer_id, session_id, position in answers:
+            self._blank(messages.c.id == answer_id)
+            self._blank(messages.c.session_id == session_id, messages.c.position == position - 1)
+            self._blank_title(session_id)
+        return len(answers)
+
+    def forget_document(self, document_id: str) -> dict[str, int]:
+        """Delete the row of a document and all that hangs on it; returns how much there was, by table."""
+        removed = self.count_document(document_id)
+        self._delete(jobs, jobs.c.document_id == document_id)  # none may bring it back
+        self._delete(documents, documents.c.id == document_id)
+        return removed
+
+    def count_document(self, document_id: str) -> dict[str, int]:
+        """Return how many rows tell of a document, by table."""
+        return {
+            "documents": self._count(documents, documents.c.id == document_id),
+            "versions": self._count(document_versions, document_versions.c.document_id == document_id),
+            "chunks": self._count(chunks, chunks.c.document_id == document_id),
+            "access": self._count(document_access, document_access.c.document_id == document_id),
+        }
+
+    def owned(self, user_id: str) -> list[str]:
+        """Return the private documents of a user."""
+        found = select(documents.c.id).where(
+            documents.c.tenant_id == self._tenant, documents.c.owner == user_id, documents.c.visibility == "private"
+        )
+        return list(self._connection.execute(found).scalars())
+
+    def forget_user(self, user_id: str) -> dict[str, int]:
+        """Delete what is a user's, and his name from what is not; returns how much there was, by table."""
+        removed = self.count_user(user_id)
+        own = select(sessions.c.id).where(sessions.c.tenant_id == self._tenant, sessions.c.user_id == user_id)
+        said = select(messages.c.id).where(messages.c.tenant_id == self._tenant, messages.c.session_id.in_(own))
+        self._delete(feedback, feedback.c.message_id.in_(said))
+        self._delete(messages, messages.c.session_id.in_(own))
+        self._delete(sessions, sessions.c.user_id == user_id)
+        self._delete(tickets, tickets.c.user_id == user_id)
+        self._delete(api_keys, api_keys.c.user_id == user_id)
+        self._delete(refresh_tokens, refresh_tokens.c.user_id == user_id)
+        self._delete(users, users.c.id == user_id)
+        self._delete(document_access, document_access.c.subject.in_(subjects([user_id], ())))
+        self._connection.execute(
+            update(documents)
+            .where(documents.c.tenant_id == self._tenant, documents.c.owner == user_id)
+            .values(owner=None, rights_version=documents.c.rights_version + 1)
+        )
+        return removed
+
+    def count_user(self, user_id: str) -> dict[str, int]:
+        """Return how many rows tell of a user, by table."""
+        own = select(sessions.c.id).where(sessions.c.tenant_id == self._tenant, sessions.c.user_id == user_id)
+        return {
+            "users": self._count(users, users.c.id == user_id),
+            "keys": self._count(api_keys, api_keys.c.user_id == user_id),
+            "sessions": self._count(sessions, sessions.c.user_id == user_id),
+            "messages": self._count(messages, messages.c.session_id.in_(own)),
+            "access": self._count(document_access, document_access.c.subject.in_(subjects([user_id], ()))),
+            "owned": self._count(documents, documents.c.owner == user_id),
+        }
+
+    def _answers(self) -> Any:
+        after = ""
+        while rows := self._connection.execute(
+            select(messages.c.id, messages.c.session_id, messages.c.position, messages.c.citations, messages.c.lineage)
+            .where(messages.c.tenant_id == self._tenant, messages.c.role == "assistant", messages.c.id > after)
+            .order_by(messages.c.id)
+            .limit(_PAGE)
+        ).all():
+            yield from rows
+            after = rows[-1].id
+
+    def _blank(self, *conditions: Any) -> None:
+        self._connection.execute(
+            update(messages)
+            .where(messages.c.tenant_id == self._tenant, *conditions)
+            .values(content=FORGOTTEN, citations=[], lineage=None)
+        )
+
+    def _blank_title(self, session_id: str) -> None:
+        # It may be the question the session began with.
+        self._connection.execute(
+            update(sessions).where(sessions.c.tenant_id == self._tenant, sessions.c.id == session_id).values(title=FORGOTTEN)
+        )
+
+    def _delete(self, table: Any, condition: Any) -> None:
+        self._connection.execute(delete(table).where(table.c.tenant_id == self._tenant, condition))
+
+    def _count(self, table: Any, condition: Any) -> int:
+        counted = select(func.count()).select_from(table).where(table.c.tenant_id == self._tenant, condition)
+        return int(self._connection.execute(counted).scalar_one())
+
+
+def _documents_of(row: Any) -> set[str]:
+    mentioned: Sequence[Any] = [*row.citations, *((row.lineage or {}).get("sources", ()))]
+    return {item["document_id"] for item in mentioned}
