@@ -41,6 +41,6 @@ def watch(pid: int, users: "subprocess.Popen[bytes]", *, warm_up_s: float) -> bo
     while users.poll() is None:
         found.take(process)
         time.sleep(EVERY_S)
-    memory, files = found.memory_mib, found.files
-    print(f"memory {memory[0]:.0f} -> {memory[-1]:.0f} MiB: {found.growth():+.1%}; open files {files[0]} -> {files[-1]}")
+    memory = found.memory_mib
+    print(f"memory {memory[0]:.0f} -> {memory[-1]:.0f} MiB: {found.growth():+.1%}; open files {found.more_files():+.0f}")
     return users.returncode == 0 and found.growth() < LARGEST_GROWTH and found.more_files() <= 0
