@@ -7,55 +7,43 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from anyio import to_thread
 
 from advanced_rag.auth.secret import derive, load_secret
-from advanced_rag.auth.tokens import OwnTokens, open_verifier
 from advanced_rag.config import Settings
 from advanced_rag.encoders.base import Encoder
 from advanced_rag.encoders.cache import EmbeddingCache
 from advanced_rag.encoders.load import load_encoder, streams
 from advanced_rag.encoders.workers import EncoderWorkers
-from advanced_rag.exceptions import ConflictError, PoolExhaustedError, StartupError, VectorStoreRefusedError
+from advanced_rag.exceptions import ConflictError, StartupError, VectorStoreRefusedError
+from advanced_rag.foundation import Identities, make_breaker, make_guard, make_identities, open_sql
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
 from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
 from advanced_rag.models.retrieval import LegName
 from advanced_rag.ranking.rerank import load_reranker
-from advanced_rag.resilience.breaker import BreakerPolicy, CircuitBreaker
-from advanced_rag.resilience.bulkhead import Bulkhead
 from advanced_rag.resilience.guard import Guard
-from advanced_rag.services.audit import AuditService
 from advanced_rag.services.chat import ChatService
 from advanced_rag.services.documents import DocumentService
 from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.examples import ingest_examples
 from advanced_rag.services.forget import ForgetService
 from advanced_rag.services.health import HealthService
-from advanced_rag.services.identity import Authenticator
 from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.jobs import JobWorker
-from advanced_rag.services.keys import KeyService
 from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
 from advanced_rag.services.rights import RightsService
 from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
-from advanced_rag.services.tenants import TenantService
-from advanced_rag.services.tickets import TicketService
-from advanced_rag.services.users import UserService
 from advanced_rag.services.verify import VerifyService
-from advanced_rag.storage.database import Database
 from advanced_rag.storage.generations import GenerationRepository
-from advanced_rag.storage.migrations import check_schema
 from advanced_rag.storage.row_security import is_bypassed
 from advanced_rag.storage.shared import SharedStore
 from advanced_rag.storage.vectors import VectorStore
-from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 
 Announce = Callable[[str], None]
@@ -64,8 +52,6 @@ _log = get_logger(__name__)
 _ENCODER_QUEUE = 4096
 _SEARCHES_WAITING = 256
 _WRITES_AT_ONCE = 8
-_SQL_ATTEMPTS = 2  # the first may find a connection that broke since it was used last
-_SLOW_SHARE = 0.8  # of its time limit: a call that takes so long is counted as slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,34 +70,7 @@ class Container:
     sessions: SessionService
     verify: VerifyService
     health: HealthService
-    keys: KeyService
-    tenants: TenantService
-    users: UserService
-    authenticator: Authenticator
-    audit: AuditService
-    quotas: QuotaService
-    tickets: TicketService
-
-
-@dataclass(frozen=True, slots=True)
-class Identities:
-    """The services that know who is who; they need nothing but the database."""
-
-    keys: KeyService
-    tenants: TenantService
-    users: UserService
-    authenticator: Authenticator
-    audit: AuditService
-    quotas: QuotaService
-    tickets: TicketService
-
-
-@asynccontextmanager
-async def open_identities(settings: Settings) -> AsyncIterator[Identities]:
-    """Open what administers identities; raises StartupError, UnavailableError."""
-    async with AsyncExitStack() as stack:
-        sql, _ = await _open_sql(settings, stack)
-        yield _identities(settings, sql)
+    identities: Identities
 
 
 @asynccontextmanager
@@ -121,7 +80,7 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
     Raises StartupError for what is missing or wrong, UnavailableError for what does not answer, with one clear line.
     """
     async with AsyncExitStack() as stack:
-        sql, sql_guard = await _open_sql(settings, stack)
+        sql, sql_guard = await open_sql(settings, stack)
         if await sql.read_across(is_bypassed):
             _log.warning("row_security_bypassed", advice="connect as a role that is no superuser")
         store = await _open_store(settings)
@@ -136,17 +95,10 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
         if settings.examples.ingest:
             await ingest_examples(container.ingest, container.documents, announce)
-        for work in (jobs.run(), container.keys.run(), container.audit.run(), container.quotas.run()):
+        known = container.identities
+        for work in (jobs.run(), known.keys.run(), known.audit.run(), known.quotas.run()):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield container
-
-
-async def _open_sql(settings: Settings, stack: AsyncExitStack) -> tuple[Sql, Guard]:
-    database = Database(settings.database_url, settings.database)
-    stack.callback(database.close)
-    await to_thread.run_sync(check_schema, database.engine, abandon_on_cancel=True)
-    guard = _sql_guard(settings)
-    return Sql(database, guard, settings.database), guard
 
 
 async def _open_store(settings: Settings) -> VectorStore:
@@ -212,16 +164,39 @@ async def _live_generations(database: Sql, wanted: list[Generation]) -> dict[str
 def _services(
     settings: Settings, database: Sql, sql_guard: Guard, index: Index, workers: EncoderWorkers, stack: AsyncExitStack
 ) -> tuple[Container, JobWorker]:
-    owner = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    known = _identities(settings, database)
-    ingest = IngestService(database, index, known.quotas, settings.chunking, owner=owner, lease_s=settings.jobs.lease_s)
-    rights = RightsService(database, index, owner=owner, lease_s=settings.jobs.lease_s)
+    owner, lease_s = f"{os.getpid()}-{uuid.uuid4().hex[:12]}", settings.jobs.lease_s
+    known, sessions = make_identities(settings, database), SessionService(database)
+    ingest = IngestService(database, index, known.quotas, settings.chunking, owner=owner, lease_s=lease_s)
+    rights = RightsService(database, index, owner=owner, lease_s=lease_s)
     jobs = JobWorker(database, ingest, rights, settings.jobs, owner=owner)
-    guards = _leg_guards(settings)
-    rerank_guard = _guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s)
-    retrieve = RetrieveService(
+    legs = _leg_guards(settings)
+    rerank_guard = make_guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s)
+    retrieve = _retrieve(settings, database, index, legs, rerank_guard)
+    guards = [sql_guard, index.guard, *legs.values(), rerank_guard]
+    container = Container(
+        settings=settings,
+        database=database,
         index=index,
-        guards=guards,
+        identities=known,
+        ingest=ingest,
+        documents=DocumentService(database, index),
+        rights=rights,
+        forget=ForgetService(database, index, derive(load_secret(settings), "receipts")),
+        retrieve=retrieve,
+        chat=_chat(settings, index, sessions, retrieve, known.quotas, stack),
+        sessions=sessions,
+        verify=VerifyService(database, index, jobs),
+        health=HealthService(database, index, _shared_store(settings, stack), guards, workers),
+    )
+    return container, jobs
+
+
+def _retrieve(
+    settings: Settings, database: Sql, index: Index, legs: dict[LegName, Guard], rerank_guard: Guard
+) -> RetrieveService:
+    return RetrieveService(
+        index=index,
+        guards=legs,
         searches=search_batcher(index, max_waiting=_SEARCHES_WAITING),
         hydrations=hydration_batcher(database, max_waiting=_SEARCHES_WAITING),
         reranker=load_reranker(settings.retrieval.rerank_model) if settings.retrieval.rerank_model else None,
@@ -229,76 +204,26 @@ def _services(
         settings=settings.retrieval,
         features=settings.features,
     )
+
+
+def _chat(
+    settings: Settings,
+    index: Index,
+    sessions: SessionService,
+    retrieve: RetrieveService,
+    quotas: QuotaService,
+    stack: AsyncExitStack,
+) -> ChatService:
     chain = _providers(settings)
     if chain is not None:
         stack.push_async_callback(chain.close)
-    extractive = ExtractiveAnswerer(
-        index.semantic.query,
-        index.semantic.passages,
-        sentences=settings.chat.sentences,
-    )
-    sessions = SessionService(database)
-    container = Container(
-        settings=settings,
-        database=database,
-        index=index,
-        ingest=ingest,
-        documents=DocumentService(database, index),
-        rights=rights,
-        forget=ForgetService(database, index, derive(load_secret(settings), "receipts")),
-        retrieve=retrieve,
-        chat=ChatService(
-            sessions,
-            retrieve,
-            extractive,
-            chain,
-            settings.chat,
-            _models(settings),
-            known.quotas,
-            index.semantic.encoder.tokenizer.count,
-        ),
-        sessions=sessions,
-        verify=VerifyService(database, index, jobs),
-        health=HealthService(
-            database,
-            index,
-            _shared_store(settings, stack),
-            [sql_guard, index.guard, *guards.values(), rerank_guard],
-            workers,
-        ),
-        keys=known.keys,
-        tenants=known.tenants,
-        users=known.users,
-        authenticator=known.authenticator,
-        audit=known.audit,
-        quotas=known.quotas,
-        tickets=known.tickets,
-    )
-    return container, jobs
-
-
-def _identities(settings: Settings, database: Sql) -> Identities:
-    own, secret = settings.auth, load_secret(settings)
-    tenants = TenantService(database)
-    tokens = OwnTokens(derive(secret, "access-tokens"), own.access_token_s)
-    keys = KeyService(database, derive(secret, "api-keys"), own.granted)
-    users = UserService(database, tenants, tokens, derive(secret, "users"), own)
-    authenticator = Authenticator(keys, users, tenants, tokens, open_verifier(own.jwt), own.granted)
-    retention = timedelta(days=settings.audit.retention_days)
-    audit = AuditService(database, tenants, derive(secret, "audit"), retention)
-    tickets = TicketService(database, derive(secret, "tickets"))
-    return Identities(keys, tenants, users, authenticator, audit, QuotaService(database), tickets)
-
-
-def _sql_guard(settings: Settings) -> Guard:
-    own = settings.database
-    bulkhead = Bulkhead("database", permits=own.connections, wait_s=own.pool_wait_s, refusal=PoolExhaustedError)
-    return _guarded(bulkhead, timeout_s=own.timeout_s, attempts=_SQL_ATTEMPTS)
+    extractive = ExtractiveAnswerer(index.semantic.query, index.semantic.passages, sentences=settings.chat.sentences)
+    return ChatService(sessions, retrieve, extractive, chain, quotas, settings.chat)
 
 
 def _write_guard(settings: Settings) -> Guard:
     limit_s = settings.milvus.write_timeout_s
-    return _guard("index", permits=_WRITES_AT_ONCE, wait_s=limit_s, timeout_s=limit_s, attempts=settings.milvus.attempts)
+    return make_guard("index", permits=_WRITES_AT_ONCE, wait_s=limit_s, timeout_s=limit_s, attempts=settings.milvus.attempts)
 
 
 def _leg_guards(settings: Settings) -> dict[LegName, Guard]:
@@ -309,24 +234,9 @@ def _leg_guards(settings: Settings) -> dict[LegName, Guard]:
         "domain": own.concurrency_domain,
     }
     return {
-        leg: _guard(leg, permits=count, wait_s=own.queue_wait_s, timeout_s=own.timeout_s, attempts=own.attempts)
+        leg: make_guard(leg, permits=count, wait_s=own.queue_wait_s, timeout_s=own.timeout_s, attempts=own.attempts)
         for leg, count in permits.items()
     }
-
-
-def _guard(name: str, *, permits: int, wait_s: float, timeout_s: float, attempts: int = 1) -> Guard:
-    return _guarded(Bulkhead(name, permits=permits, wait_s=wait_s), timeout_s=timeout_s, attempts=attempts)
-
-
-def _guarded(bulkhead: Bulkhead, *, timeout_s: float, attempts: int) -> Guard:
-    name, policy = bulkhead.name, BreakerPolicy(slow_s=_SLOW_SHARE * timeout_s)
-    return Guard(name, bulkhead=bulkhead, breaker=_breaker(name, policy), timeout_s=timeout_s, attempts=attempts)
-
-
-def _breaker(name: str, policy: BreakerPolicy | None = None) -> CircuitBreaker:
-    gauge = metrics.BREAKER_STATE.labels(name)
-    gauge.set(0)
-    return CircuitBreaker(name, policy, on_change=gauge.set)
 
 
 def _shared_store(settings: Settings, stack: AsyncExitStack) -> SharedStore | None:
@@ -337,12 +247,8 @@ def _shared_store(settings: Settings, stack: AsyncExitStack) -> SharedStore | No
     return store
 
 
-def _models(settings: Settings) -> dict[str, str]:
-    return {provider.name: provider.model for provider in settings.llm.providers}
-
-
 def _providers(settings: Settings) -> FallbackChain | None:
-    providers = [(OpenAiAnswerer(item), _breaker(f"llm_{item.name}").watch) for item in settings.llm.providers]
+    providers = [(OpenAiAnswerer(item), make_breaker(f"llm_{item.name}").watch) for item in settings.llm.providers]
     return FallbackChain(providers) if providers else None
 
 

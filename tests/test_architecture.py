@@ -18,6 +18,7 @@ FLOORS = [
     {"telemetry"},
     {"auth", "text", "encoders", "ranking", "resilience", "storage", "llm"},
     {"services"},
+    {"foundation"},
     {"container"},
     {"opening"},
     {"api"},

@@ -43,7 +43,7 @@ async def _write(request: Request, outcome: str) -> None:
         outcome=outcome,
         request_id=correlation_id.get(),
     )
-    await services.audit.write(principal.tenant, deed)
+    await services.identities.audit.write(principal.tenant, deed)
 
 
 def _is_audited(request: Request) -> bool:

@@ -42,7 +42,7 @@ async def identify(request: Request) -> None:
     request.state.principal = principal
     request.state.tenant = principal.tenant
     if request.scope["route"].name != "metrics":
-        quotas: QuotaService = request.app.state.opening.container.quotas
+        quotas: QuotaService = request.app.state.opening.container.identities.quotas
         quotas.admit(principal.tenant)
 
 
@@ -53,7 +53,7 @@ async def _principal(request: Request) -> Principal:
     credentials = await _credentials(request)
     if not credentials:
         raise MissingCredentialsError("send Authorization: Bearer with an API key or a token, or X-API-Key")
-    authenticator: Authenticator = request.app.state.opening.container.authenticator
+    authenticator: Authenticator = request.app.state.opening.container.identities.authenticator
     try:
         return await authenticator.authenticate(credentials)
     except (UnavailableError, OverloadedError):

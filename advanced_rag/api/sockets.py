@@ -72,7 +72,7 @@ async def admitted(socket: WebSocket, scope: Scope) -> AsyncIterator[Principal]:
 async def count(socket: WebSocket, route: str) -> None:
     """Count a message as a request of a route; raises RateLimitedError, QuotaExceededError."""
     container: Container = socket.app.state.opening.container
-    container.quotas.admit(socket.state.principal.tenant)
+    container.identities.quotas.admit(socket.state.principal.tenant)
     limits: RateLimits | None = socket.app.state.rate_limits
     if limits is not None:
         own_state = {"principal": socket.state.principal}  # slowapi counts once for each state
@@ -98,13 +98,13 @@ async def _known(socket: WebSocket, settings: Settings) -> Principal:
     container: Container = socket.app.state.opening.container
     ticket = socket.query_params.get("ticket")
     if ticket is not None:
-        return await container.tickets.take(ticket)
+        return await container.identities.tickets.take(ticket)
     credentials = _credentials(socket)
     if credentials is None and settings.auth.token_in_url:
         credentials = socket.query_params.get("token")
     if not credentials:
         raise MissingCredentialsError("send a key or token in a header, as a subprotocol, or a ticket in the address")
-    return await container.authenticator.authenticate(credentials)
+    return await container.identities.authenticator.authenticate(credentials)
 
 
 def _credentials(socket: WebSocket) -> str | None:

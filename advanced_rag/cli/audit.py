@@ -6,7 +6,7 @@ import typer
 
 from advanced_rag.cli.identities import TenantOption, with_identities
 from advanced_rag.cli.terminal import out
-from advanced_rag.container import Identities
+from advanced_rag.foundation import Identities
 from advanced_rag.storage.audit import AuditFilter
 
 audit = typer.Typer(no_args_is_help=True, help="Who did what to which id.")

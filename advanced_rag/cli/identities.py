@@ -11,8 +11,8 @@ import typer
 from rich.table import Column, Table
 
 from advanced_rag.cli.terminal import out, run_to_end
-from advanced_rag.container import Identities, open_identities
 from advanced_rag.environment import load_settings
+from advanced_rag.foundation import Identities, open_identities
 from advanced_rag.models.identity import ApiKey, KeyRequest, Tenant
 from advanced_rag.models.quota import Quotas
 from advanced_rag.storage.tables import now

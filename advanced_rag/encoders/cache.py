@@ -32,6 +32,15 @@ class EmbeddingCache:
             self._vectors[key] = vector
             metrics.EMBEDDING_CACHE_SIZE.set(len(self._vectors))
 
+    def drop(self, scope: str) -> int:
+        """Forget what was kept for a scope; returns how many vectors that were."""
+        with self._lock:
+            keys = [key for key in self._vectors if key[0] == scope]
+            for key in keys:
+                self._vectors.pop(key, None)
+            metrics.EMBEDDING_CACHE_SIZE.set(len(self._vectors))
+        return len(keys)
+
     async def get_or_compute(self, key: Key, compute: Callable[[], Awaitable[Vectors]]) -> Vectors:
         """Return the vector of a key, computing it once however many ask.
 

@@ -28,6 +28,7 @@ class OpenAiAnswerer:
         if key is None:
             raise StartupError(f"llm.providers: {settings.name} needs the environment variable {settings.api_key_env}")
         self.name = settings.name
+        self.model = settings.model
         self._settings = settings
         self._client = AsyncOpenAI(base_url=settings.base_url, api_key=key, timeout=settings.timeout_s, max_retries=0)
 
@@ -63,6 +64,11 @@ class FallbackChain:
 
     def __init__(self, providers: Sequence[tuple[OpenAiAnswerer, Watch]]) -> None:
         self._providers = providers
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model of each provider."""
+        return {provider.name: provider.model for provider, _ in self._providers}
 
     async def stream(self, question: Question, spoke: Callable[[str], None] = lambda _: None) -> AsyncIterator[str]:
         """Yield the answer of the first provider that speaks, telling ``spoke`` its name.

@@ -78,11 +78,16 @@ class Principal:
     @property
     def cache_scope(self) -> str:
         """What keeps caches of users apart: nobody learns from the time of an answer what others asked."""
-        return f"{self.tenant}/{self.user_id}"
+        return cache_scope(self.tenant, self.user_id)
 
     def may(self, scope: Scope) -> bool:
         """Tell whether a scope was granted."""
         return scope in self.scopes
+
+
+def cache_scope(tenant: TenantId, user_id: str) -> str:
+    """Return what the cached things of a user are kept under."""
+    return f"{tenant}/{user_id}"
 
 
 LOCAL = Principal(DEFAULT_TENANT, LOCAL_USER, SCOPES)  # everybody, where no identity is required

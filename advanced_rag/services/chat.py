@@ -1,7 +1,7 @@
 """Chat: find passages, answer from them with checked citations, remember the turn."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -67,19 +67,15 @@ class ChatService:
         retrieval: RetrieveService,
         extractive: ExtractiveAnswerer,
         providers: FallbackChain | None,
-        settings: ChatSettings,
-        models: Mapping[str, str],
         quotas: QuotaService,
-        count: Callable[[Sequence[str]], Sequence[int]],
+        settings: ChatSettings,
     ) -> None:
         self._sessions = sessions
         self._retrieval = retrieval
         self._extractive = extractive
         self._providers = providers
         self._settings = settings
-        self._models = models
         self._quotas = quotas
-        self._count = count
         metrics.begin(metrics.DEGRADED, ["llm"])
         metrics.begin(metrics.CHAT_ANSWERED, ["true", "false"])
 
@@ -124,7 +120,7 @@ class ChatService:
 
     def _tokens(self, question: ChatQuestion, result: RetrieveResult, text: str) -> int:
         """Return about how many tokens an answer took: question, passages and words, as the encoder counts them."""
-        return sum(self._count([question.message, text])) + sum(hit.chunk.tokens for hit in result.hits)
+        return sum(self._retrieval.count_tokens([question.message, text])) + sum(hit.chunk.tokens for hit in result.hits)
 
     def _lineage(self, result: RetrieveResult, draft: "_Draft") -> Lineage:
         sources = tuple(Source(hit.chunk.chunk_id, hit.chunk.document_id, hit.chunk.version) for hit in result.hits)
@@ -133,7 +129,7 @@ class ChatService:
             collections=self._retrieval.collections,
             encoder=self._retrieval.encoder,
             provider=draft.provider,
-            model=self._models.get(draft.provider),
+            model=self._providers.models.get(draft.provider) if self._providers else None,
             settings={"chat": self._settings.model_dump(), "retrieval": self._retrieval.settings.model_dump()},
             degraded=tuple(item.component for item in draft.degraded),
         )

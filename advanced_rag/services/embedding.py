@@ -39,6 +39,11 @@ class Embedder:
         key = (scope, self.encoder.fingerprint, text)
         return await self._cache.get_or_compute(key, lambda: self._batcher.submit("query", text))
 
+    def forget(self, scope: str) -> None:
+        """Forget the cached queries of a scope."""
+        if self._cache is not None:
+            self._cache.drop(scope)
+
     async def passages(self, texts: Sequence[str]) -> Vectors:
         """Return the unit vectors of passages, (n, dimension), in their order."""
         vectors = np.empty((len(texts), self.encoder.dimension), dtype=np.float32)

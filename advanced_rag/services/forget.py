@@ -12,7 +12,7 @@ from datetime import datetime
 from advanced_rag.exceptions import NotFoundError, OnHoldError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.holds import ForgetKind, Hold, HoldKind, Receipt
-from advanced_rag.models.identity import Principal
+from advanced_rag.models.identity import Principal, cache_scope
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
@@ -56,6 +56,7 @@ class ForgetService:
         """
         if kind == "document":
             return await self._forget_documents(principal, kind, target, [target])
+        self._index.forget_queries(cache_scope(principal.tenant, target))
         own = await self._database.read(principal.tenant, lambda t: ForgettingRepository(t).owned(target))
         return await self._forget_documents(principal, kind, target, own)
 

@@ -84,6 +84,11 @@ class Index:
         for generation in self.generations.values():
             await self._write(partial(self.store.purge, generation, tenant, [everything]))
 
+    def forget_queries(self, scope: str) -> None:
+        """Forget what is remembered of a user's questions in this process; elsewhere it grows old within the hour."""
+        for embedder in {self.semantic, *self.domains.values()}:
+            embedder.forget(scope)
+
     async def count(self, tenant: TenantId, document_id: str) -> int:
         """Return how many vectors of a document there are, over all collections."""
         key = document_key(tenant, document_id)

@@ -115,6 +115,10 @@ class RetrieveService:
         """The fingerprint of the semantic encoder."""
         return self._index.semantic.encoder.fingerprint
 
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """Return how many tokens texts have, as the semantic encoder counts them."""
+        return self._index.semantic.encoder.tokenizer.count(texts)
+
     async def retrieve(self, principal: Principal, query: RetrieveQuery, deadline: Deadline) -> RetrieveResult:
         """Find the passages that fit a query, best first.
 

@@ -126,7 +126,7 @@ def test_retention_takes_the_oldest_and_leaves_a_chain_that_holds(service):
     admin = service.key("Retired")
     for n in range(4):
         service.request("POST", "/v1/sessions", headers=admin, json={"title": str(n)})
-    tenant = service.run(service.container.tenants.find("Retired")).id
+    tenant = service.run(service.container.identities.tenants.find("Retired")).id
     gone = service.run(
         service.container.database.write(tenant, lambda t: AuditRepository(t).expire(now() + timedelta(days=1)))
     )

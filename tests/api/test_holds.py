@@ -134,7 +134,7 @@ def test_a_forgotten_user_leaves_nothing_that_is_his_alone(service, admin):
     assert MARK not in everything
     assert user not in everything
     assert service.request("GET", "/v1/documents/minutes", headers=admin).status_code == 200
-    service.container.users._known.clear()
+    service.container.identities.users._known.clear()
     assert service.request("GET", "/v1/auth/me", headers=who).status_code == 401
     assert service.post("/v1/auth/login", email=body["email"], password=body["password"]).status_code == 401
 

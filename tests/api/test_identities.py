@@ -76,7 +76,7 @@ def only(service: LiveService, scope: str) -> dict[str, str]:
 
 
 def _limited(service: LiveService, scopes) -> dict[str, str]:
-    with_roles = service.container.keys._roles
+    with_roles = service.container.identities.keys._roles
     with_roles["test"] = frozenset(scopes)
     return service.key(role="test")
 
@@ -178,7 +178,7 @@ def test_an_operator_makes_a_tenant_its_first_key_and_switches_it_off(service):
     key = service.request("POST", f"{path}/keys", headers=operator, json={"name": "first", "role": "admin"}).json()["key"]
     assert service.request("GET", "/v1/status", headers={"X-API-Key": key}).json()["documents"] == 0
     assert service.request("PATCH", path, headers=operator, json={"is_active": False}).json()["is_active"] is False
-    service.container.keys._known.clear()
+    service.container.identities.keys._known.clear()
     refused = service.request("GET", "/v1/status", headers={"X-API-Key": key})
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "tenant_disabled")
 
@@ -200,7 +200,7 @@ def test_metrics_answer_who_was_known_although_the_database_does_not(data_dir):
     with LiveService(data_dir, auth=REQUIRED) as live:
         holder = live.key()
         assert live.request("GET", "/metrics", headers=holder).status_code == 200
-        live.container.keys._known.clear()
+        live.container.identities.keys._known.clear()
         live.container.database.read_across = fails
         assert live.request("GET", "/metrics", headers=holder).status_code == 200
         assert live.request("GET", "/v1/status", headers=holder).status_code == 503

@@ -94,7 +94,10 @@ def test_usage_tells_what_is_held_used_and_allowed(service):
 
 def test_what_replicas_used_is_added_up(service):
     who = limited(service, "Replicas", requests_per_day=4)
-    quotas, tenant = service.container.quotas, service.run(service.container.tenants.find("Replicas")).id
+    quotas, tenant = (
+        service.container.identities.quotas,
+        service.run(service.container.identities.tenants.find("Replicas")).id,
+    )
     elsewhere = type(quotas)(service.container.database)
     for _ in range(3):
         elsewhere.admit(tenant)

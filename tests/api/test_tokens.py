@@ -119,7 +119,7 @@ def test_a_tenant_that_is_switched_off_is_refused_although_its_tokens_are_good(s
     service.request("POST", "/v1/tenants", headers=operator, json={"name": "Leavers"})
     assert ask(service, token(tenant="Leavers")).status_code == 200
     service.request("PATCH", "/v1/tenants/Leavers", headers=operator, json={"is_active": False})
-    service.container.tenants._known.clear()
+    service.container.identities.tenants._known.clear()
     assert ask(service, token(tenant="Leavers")).json()["error"]["code"] == "tenant_disabled"
 
 

@@ -48,3 +48,12 @@ def test_a_stampede_computes_once_even_when_the_first_caller_leaves():
 
     asyncio.run(work())
     assert calls == 1
+
+
+def test_what_was_kept_for_one_scope_is_dropped_alone():
+    cache = EmbeddingCache(entries=10, ttl_s=60, clock=lambda: 0.0)
+    for scope in ("ours", "theirs"):
+        cache.put((scope, "model", "text"), np.ones(1, np.float32))
+    assert cache.drop("ours") == 1
+    assert cache.get(("ours", "model", "text")) is None
+    assert cache.get(("theirs", "model", "text")) is not None

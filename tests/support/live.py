@@ -56,10 +56,10 @@ class LiveService:
         return {"Authorization": f"Bearer {self.run(self._key(tenant, role, wanted))}"}
 
     async def _key(self, tenant: str, role: str, wanted: dict[str, Any]) -> str:
-        tenants = self.container.tenants
+        tenants = self.container.identities.tenants
         names = {item.name for item in await tenants.all()}
         found = await (tenants.find(tenant) if tenant in names else tenants.create(tenant))
-        _, secret = await self.container.keys.create(found.id, KeyRequest("test", role, **wanted))
+        _, secret = await self.container.identities.keys.create(found.id, KeyRequest("test", role, **wanted))
         return secret
 
     def post(self, path: str, **body: Any) -> httpx2.Response:

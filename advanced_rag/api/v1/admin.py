@@ -35,7 +35,7 @@ Cursor = Annotated[str | None, Query(max_length=600)]
 @router.post("/v1/keys", dependencies=[needs("admin:keys")], status_code=status.HTTP_201_CREATED)
 async def create_key(body: KeyIn, context: BoundedContext) -> NewKeyOut:
     """Make a key for the caller's tenant; the answer alone ever shows it."""
-    key, secret = await context.services.keys.create(context.tenant, _wanted(body), context.principal)
+    key, secret = await context.services.identities.keys.create(context.tenant, _wanted(body), context.principal)
     context.targets.append(key.id)
     return NewKeyOut.of(key, secret)
 
@@ -43,7 +43,7 @@ async def create_key(body: KeyIn, context: BoundedContext) -> NewKeyOut:
 @router.get("/v1/keys", dependencies=[needs("admin:keys")])
 async def list_keys(context: BoundedContext, limit: Limit = 50, cursor: Cursor = None) -> KeyPage:
     """List the keys of the caller's tenant, oldest first."""
-    page = await context.services.keys.page(context.tenant, limit, cursor)
+    page = await context.services.identities.keys.page(context.tenant, limit, cursor)
     return KeyPage(keys=[KeyOut.model_validate(key) for key in page.items], next_cursor=page.next_cursor)
 
 
@@ -51,7 +51,7 @@ async def list_keys(context: BoundedContext, limit: Limit = 50, cursor: Cursor =
 async def rotate_key(key_id: KeyIdPath, body: RotateRequest, context: BoundedContext) -> NewKeyOut:
     """Make a key like another one; the old one goes on for the overlap, so that nobody is locked out."""
     overlap = timedelta(seconds=body.overlap_s)
-    key, secret = await context.services.keys.rotate(context.tenant, key_id, overlap, context.principal)
+    key, secret = await context.services.identities.keys.rotate(context.tenant, key_id, overlap, context.principal)
     context.targets.append(key.id)
     return NewKeyOut.of(key, secret)
 
@@ -59,13 +59,13 @@ async def rotate_key(key_id: KeyIdPath, body: RotateRequest, context: BoundedCon
 @router.delete("/v1/keys/{key_id}", dependencies=[needs("admin:keys")], status_code=status.HTTP_204_NO_CONTENT)
 async def revoke_key(key_id: KeyIdPath, context: BoundedContext) -> None:
     """End a key; every replica refuses it within five seconds."""
-    await context.services.keys.revoke(context.tenant, key_id)
+    await context.services.identities.keys.revoke(context.tenant, key_id)
 
 
 @router.post("/v1/tenants", dependencies=[needs("admin:tenants")], status_code=status.HTTP_201_CREATED)
 async def create_tenant(body: TenantRequest, context: BoundedContext) -> TenantOut:
     """Make a tenant."""
-    tenant = await context.services.tenants.create(body.name)
+    tenant = await context.services.identities.tenants.create(body.name)
     context.targets.append(tenant.id)
     return TenantOut.model_validate(tenant)
 
@@ -73,29 +73,31 @@ async def create_tenant(body: TenantRequest, context: BoundedContext) -> TenantO
 @router.get("/v1/tenants", dependencies=[needs("admin:tenants")])
 async def list_tenants(context: BoundedContext) -> TenantPage:
     """List every tenant, by name."""
-    return TenantPage(tenants=[TenantOut.model_validate(tenant) for tenant in await context.services.tenants.all()])
+    return TenantPage(
+        tenants=[TenantOut.model_validate(tenant) for tenant in await context.services.identities.tenants.all()]
+    )
 
 
 @router.patch("/v1/tenants/{tenant}", dependencies=[needs("admin:tenants")])
 async def update_tenant(tenant: TenantPath, body: TenantUpdate, context: BoundedContext) -> TenantOut:
     """Switch a tenant off, so that its identities are refused within five seconds, or on again."""
-    return TenantOut.model_validate(await context.services.tenants.set_active(tenant, is_active=body.is_active))
+    return TenantOut.model_validate(await context.services.identities.tenants.set_active(tenant, is_active=body.is_active))
 
 
 @router.put("/v1/tenants/{tenant}/quotas", dependencies=[needs("admin:tenants")])
 async def set_quotas(tenant: TenantPath, body: QuotasBody, context: BoundedContext) -> QuotasOut:
     """Say what a tenant may hold, and use in a day."""
-    found = await context.services.tenants.find(tenant)
+    found = await context.services.identities.tenants.find(tenant)
     quotas = Quotas(**body.model_dump())
-    await context.services.quotas.set(found.id, quotas)
+    await context.services.identities.quotas.set(found.id, quotas)
     return QuotasOut.model_validate(quotas)
 
 
 @router.post("/v1/tenants/{tenant}/keys", dependencies=[needs("admin:tenants")], status_code=status.HTTP_201_CREATED)
 async def create_key_of_tenant(tenant: TenantPath, body: KeyIn, context: BoundedContext) -> NewKeyOut:
     """Make a key for a tenant: how the administrator of a new one gets in."""
-    found = await context.services.tenants.find(tenant)
-    key, secret = await context.services.keys.create(found.id, _wanted(body), context.principal)
+    found = await context.services.identities.tenants.find(tenant)
+    key, secret = await context.services.identities.keys.create(found.id, _wanted(body), context.principal)
     context.targets.append(key.id)
     return NewKeyOut.of(key, secret)
 

@@ -34,12 +34,12 @@ async def list_audit(
         if moment is not None and moment.tzinfo is None:
             raise InvalidRequestError.at(field, "a moment has its offset from UTC")
     wanted = AuditFilter(actor, action, outcome, since, until)
-    page = await context.services.audit.page(context.tenant, wanted, limit, cursor)
+    page = await context.services.identities.audit.page(context.tenant, wanted, limit, cursor)
     return AuditPage(entries=[AuditEntryOut.of(entry) for entry in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/v1/audit/verify", dependencies=[needs("admin:audit")])
 async def verify_audit(context: BoundedContext) -> AuditReport:
     """Tell whether nobody changed, removed or put in an entry."""
-    count, broken_at = await context.services.audit.verify(context.tenant)
+    count, broken_at = await context.services.identities.audit.verify(context.tenant)
     return AuditReport(holds=broken_at is None, entries=count, broken_at=broken_at)

@@ -31,7 +31,7 @@ async def get_status(context: BoundedContext) -> StatusResponse:
 @router.get("/v1/usage", dependencies=[needs("status")])
 async def get_usage(context: BoundedContext) -> UsageOut:
     """Tell what the caller's tenant holds, has used today, and may."""
-    return UsageOut.of(await context.services.quotas.usage(context.tenant))
+    return UsageOut.of(await context.services.identities.quotas.usage(context.tenant))
 
 
 @router.post("/v1/index/verify", dependencies=[needs("admin:index")])
