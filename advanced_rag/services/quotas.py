@@ -75,8 +75,9 @@ class QuotaService:
             UsageBook(transaction).add(day, used)
             return UsageBook(transaction).of(self._day)
 
+        run = self._database.write_across if used else self._database.read_across
         try:
-            self._known = await self._database.write_across(settle)
+            self._known = await run(settle)
         except RagError:
             for tenant, more in used.items():
                 self.use(tenant, more)
