@@ -8,7 +8,7 @@ import pytest
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from advanced_rag.config import FeatureSettings, MilvusSettings
+from advanced_rag.config import AuthSettings, FeatureSettings, MilvusSettings
 from advanced_rag.exceptions import StartupError
 from tests.support.live import LiveService
 from tests.support.proxy import FaultProxy
@@ -89,6 +89,32 @@ def test_documents_are_found_filtered_replaced_and_deleted(server, data_dir):
         service.request("DELETE", "/v1/documents/2024")
         assert sorted(found(service, filters={"year": {"$gte": 2022}})) == ["2022", "2023", "2025"]
         assert service.post("/v1/index/verify").json()["agrees"]
+
+
+def test_access_lists_hide_and_show_and_what_is_forgotten_is_gone(server, data_dir):
+    milvus = MilvusSettings(uri=server.url, collection_prefix="rights_")
+    settings = {"auth": AuthSettings(mode="required"), "features": FeatureSettings(sparse=False)}
+    with LiveService(data_dir, milvus=milvus, **settings) as service:
+        ann, ben = (service.key(role="admin", user_id=name, groups=(f"{name}s",)) for name in ("ann", "ben"))
+        everyone = {"visibility": "tenant"}
+        for key, access in {"all": everyone, "hers": {"visibility": "private"}, "his": _for_group("bens")}.items():
+            document = {"id": key, "text": f"Kingfishers nest in tunnels. {key}", "access": access}
+            service.request("POST", "/v1/ingest", headers=ann, json={"documents": [document]})
+        assert (_seen(service, ann), _seen(service, ben)) == (["all", "hers", "his"], ["all", "his"])
+        service.request("PUT", "/v1/documents/hers/access", headers=ann, json=_for_group("bens"))
+        assert _seen(service, ben) == ["all", "hers", "his"]
+        receipt = service.request("POST", "/v1/forget", headers=ann, json={"kind": "document", "target": "all"}).json()
+        assert set(receipt["left"].values()) == {0}
+        assert _seen(service, ben) == ["hers", "his"]
+
+
+def _for_group(name: str) -> dict[str, object]:
+    return {"visibility": "group", "groups": [name]}
+
+
+def _seen(service: LiveService, who: dict[str, str]) -> list[str]:
+    answer = service.request("POST", "/v1/retrieve", headers=who, json={"query": "Where do kingfishers nest?"})
+    return sorted(hit["document_id"] for hit in answer.json()["hits"])
 
 
 def test_a_server_without_bm25_is_named_as_such(server, data_dir):
