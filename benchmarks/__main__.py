@@ -12,6 +12,7 @@ from advanced_rag import __version__
 from advanced_rag.client import Client
 from benchmarks.crash import kill_again_and_again
 from benchmarks.datasets import load
+from benchmarks.identity import measure as measure_identities
 from benchmarks.logs import log_call_us
 from benchmarks.machine import describe
 from benchmarks.quality import compare_fusions, ndcg, rank
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of evaluation sets")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="times the service is killed")
     options = parser.parse_args()
-    sections = [_heading(), _quality(options.data), _speed(options.data), _crashes(options.rounds)]
+    sections = [_heading(), _quality(options.data), _speed(options.data), _identities(), _crashes(options.rounds)]
     RESULTS.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     print(RESULTS.read_text(encoding="utf-8"))
 
@@ -64,6 +65,11 @@ def _speed(data: Path) -> str:
     return "\n".join(
         ["## Speed", "", f"{found.documents} documents of {SPEED_SET}; no query is sent twice.", "", *_rows(found)]
     )
+
+
+def _identities() -> str:
+    heading = ["## Identities", "", "Medians of calls that take turns in one run.", "", "| what | figure |", "|---|---|"]
+    return "\n".join([*heading, *measure_identities()])
 
 
 def _rows(found: Speed) -> list[str]:

@@ -6,18 +6,20 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx2
 import numpy as np
 
 from advanced_rag.api.app import create_app
-from advanced_rag.config import AuthSettings, ExamplesSettings, Settings
+from advanced_rag.config import AuthSettings, ExamplesSettings, LoggingSettings, Settings
 from advanced_rag.container import Container
 from advanced_rag.models.documents import DEFAULT_TENANT, DocumentInput
 from advanced_rag.models.identity import LOCAL, KeyRequest
 from advanced_rag.models.rights import Rights
 from advanced_rag.opening import Opening
+from advanced_rag.telemetry.logs import logging_to_stderr
 
 DOCUMENTS, GROUPS, MINE, ROUNDS = 10_000, 50, 25, 300
 _WORDS = (
@@ -39,26 +41,36 @@ async def medians(calls: Sequence[Call], rounds: int) -> list[float]:
     return [statistics.median(own) for own in times]
 
 
-async def run(folder: Path) -> None:
-    """Measure and print."""
+def measure() -> list[str]:
+    """Measure, and return the rows of a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_measure(Path(folder)))
+
+
+async def _measure(folder: Path) -> list[str]:
     settings = Settings(data_dir=folder, auth=AuthSettings(mode="required"), examples=ExamplesSettings(ingest=False))
-    async with Opening(settings) as opening:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(logging_to_stderr(LoggingSettings(level="error")))
+        opening = await stack.enter_async_context(Opening(settings))
         open_settings = settings.model_copy(update={"auth": AuthSettings(mode="disabled")})
         anybody = _client(create_app(open_settings, opening))
         known = _client(create_app(settings, opening))
-        await _authentication(opening.container, anybody, known)
-        await _foreign_or_missing(opening.container, known)
-        await _access_lists(opening.container, known)
+        return [
+            await _authentication(opening.container, anybody, known),
+            await _foreign_or_missing(opening.container, known),
+            await _access_lists(opening.container, known),
+        ]
 
 
-async def _authentication(container: Container, anybody: httpx2.AsyncClient, known: httpx2.AsyncClient) -> None:
+async def _authentication(container: Container, anybody: httpx2.AsyncClient, known: httpx2.AsyncClient) -> str:
     headers = await _key(container, "writer")
     path = "/v1/documents/nothing"
     without, with_key = await medians([lambda: anybody.get(path), lambda: known.get(path, headers=headers)], 2000)
-    print(f"a request: {without:.2f} ms without, {with_key:.2f} ms with an API key: {with_key - without:+.3f} ms")
+    difference = f"{with_key - without:+.3f} ms ({without:.2f} to {with_key:.2f})"
+    return f"| a request with an API key against one without | {difference} |"
 
 
-async def _foreign_or_missing(container: Container, client: httpx2.AsyncClient) -> None:
+async def _foreign_or_missing(container: Container, client: httpx2.AsyncClient) -> str:
     text = "Nobody else may know of this."
     private = DocumentInput("hidden", "Hidden", text, rights=Rights(None, "private"))
     await container.ingest.ingest(LOCAL, [private])
@@ -73,13 +85,12 @@ async def _foreign_or_missing(container: Container, client: httpx2.AsyncClient) 
     ranks = np.argsort(np.argsort([*times["hidden"], *times["absent"]]))
     count = len(times["hidden"])
     area = (ranks[:count].sum() - count * (count - 1) / 2) / count**2
-    print(f"a document that is hidden or absent: told apart by time with an AUC of {area:.3f} (0.5: not at all)")
+    return f"| a hidden document told from an absent one by the time of its 404 (AUC, 0.5: not at all) | {area:.3f} |"
 
 
-async def _access_lists(container: Container, client: httpx2.AsyncClient) -> None:
+async def _access_lists(container: Container, client: httpx2.AsyncClient) -> str:
     chance = random.Random(7)
     groups = [f"group {n}" for n in range(GROUPS)]
-    print(f"ingesting {DOCUMENTS} documents, every other one for one to three of {GROUPS} groups")
     await container.ingest.ingest(LOCAL, [_document(n, chance, groups) for n in range(DOCUMENTS)])
     mine = tuple(chance.sample(groups, MINE))
     everything, some = await _key(container, "operator"), await _key(container, "reader", groups=mine)
@@ -92,7 +103,9 @@ async def _access_lists(container: Container, client: httpx2.AsyncClient) -> Non
     await medians([retrieve(everything), retrieve(some)], ROUNDS // 10)
     asked = iter(queries)
     without, with_lists = await medians([retrieve(everything), retrieve(some)], ROUNDS)
-    print(f"retrieval: {without:.1f} ms without, {with_lists:.1f} ms with access lists: {with_lists / without:.2f} x")
+    ratio = f"{with_lists / without:.2f} times ({without:.1f} to {with_lists:.1f} ms)"
+    corpus = f"{DOCUMENTS:,} documents, {GROUPS} groups, {MINE} of them the reader's"
+    return f"| retrieval through access lists against one without: {corpus} | {ratio} |"
 
 
 def _document(n: int, chance: random.Random, groups: list[str]) -> DocumentInput:
@@ -112,5 +125,4 @@ async def _key(container: Container, role: str, groups: tuple[str, ...] = ()) ->
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as name:
-        asyncio.run(run(Path(name)))
+    print("\n".join(measure()))
