@@ -181,7 +181,9 @@ def _services(
         ingest=ingest,
         documents=DocumentService(database, index),
         rights=rights,
-        forget=ForgetService(database, index, derive(load_secret(settings), "receipts")),
+        forget=ForgetService(
+            database, index, ingest, derive(load_secret(settings), "receipts"), owner=owner, lease_s=lease_s
+        ),
         retrieve=retrieve,
         chat=_chat(settings, index, sessions, retrieve, known.quotas, stack),
         sessions=sessions,

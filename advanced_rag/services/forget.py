@@ -14,10 +14,12 @@ from advanced_rag.models.documents import TenantId
 from advanced_rag.models.holds import ForgetKind, Hold, HoldKind, Receipt
 from advanced_rag.models.identity import Principal, cache_scope
 from advanced_rag.services.index import Index
+from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.forgetting import ForgettingRepository
 from advanced_rag.storage.holds import HoldRepository, ReceiptRepository
+from advanced_rag.storage.jobs import Job, JobRepository, new_job
 from advanced_rag.storage.rights import RightsRepository
 from advanced_rag.storage.tables import now
 
@@ -25,10 +27,15 @@ from advanced_rag.storage.tables import now
 class ForgetService:
     """Holds, forgets, and tells what was forgotten."""
 
-    def __init__(self, database: Sql, index: Index, secret: bytes) -> None:
+    def __init__(
+        self, database: Sql, index: Index, ingest: IngestService, secret: bytes, *, owner: str, lease_s: float
+    ) -> None:
         self._database = database
         self._index = index
+        self._ingest = ingest
         self._secret = secret
+        self._owner = owner
+        self._lease_s = lease_s
 
     async def hold(self, principal: Principal, kind: HoldKind, target: str, reason: str) -> Hold:
         """Keep something from being deleted."""
@@ -62,16 +69,34 @@ class ForgetService:
 
     async def _forget_documents(self, principal: Principal, kind: ForgetKind, target: str, ids: list[str]) -> Receipt:
         tenant = principal.tenant
-        removed = await self._database.write(tenant, lambda t: _remove(t, kind, target, ids))
+        removed, purges = await self._database.write(tenant, lambda t: self._remove(t, kind, target, ids))
         if not any(removed.values()):
             raise NotFoundError("there is no trace of it")
-        for document_id in ids:
-            await self._index.forget(tenant, document_id)
+        await self._ingest.purge(tenant, purges)
         left = await self._database.read(tenant, lambda t: _count(t, kind, target, ids))
         left["vectors"] = sum(await asyncio.gather(*(self._index.count(tenant, document_id) for document_id in ids)))
         receipt = self._receipt(kind, target, principal.user_id, removed, left)
         await self._database.write(tenant, lambda t: ReceiptRepository(t).add(receipt))
         return receipt
+
+    def _remove(
+        self, transaction: TenantTransaction, kind: ForgetKind, target: str, ids: list[str]
+    ) -> tuple[dict[str, int], list[Job]]:
+        """Remove what is in SQL, and queue the purge of what is in the index: a crash in between leaves it queued."""
+        _check_holds(transaction, kind, target, ids)
+        traces = ForgettingRepository(transaction)
+        removed: dict[str, int] = {}
+        purges: list[Job] = []
+        for document_id in ids:
+            found = {**traces.count_document(document_id), "answers": traces.forget_quotations(document_id)}
+            removed = {name: removed.get(name, 0) + count for name, count in found.items()}
+            floor = traces.forget_document(document_id)
+            if floor is not None:
+                purges.append(new_job(transaction.tenant, "purge", document_id, 0, floor))
+        JobRepository(transaction, self._owner).add(purges, lease_s=self._lease_s)
+        if kind == "user":
+            removed |= {f"user_{name}": count for name, count in traces.forget_user(target).items()}
+        return removed, purges
 
     def _receipt(
         self, kind: ForgetKind, target: str, by: str, removed: Mapping[str, int], left: Mapping[str, int]
@@ -82,21 +107,12 @@ class ForgetService:
         return replace(receipt, digest=hmac.digest(self._secret, fields.encode(), hashlib.sha256).hex())
 
 
-def _remove(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: list[str]) -> dict[str, int]:
-    traces, holds = ForgettingRepository(transaction), HoldRepository(transaction)
-    owners = RightsRepository(transaction).of(ids)
+def _check_holds(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: list[str]) -> None:
+    holds, owners = HoldRepository(transaction), RightsRepository(transaction).of(ids)
     if any(holds.is_held(document_id=key, user_id=owners[key].rights.owner if key in owners else None) for key in ids):
         raise OnHoldError("a legal hold keeps a document")
-    removed: dict[str, int] = {}
-    for document_id in ids:
-        found = {**traces.count_document(document_id), "answers": traces.forget_quotations(document_id)}
-        traces.forget_document(document_id)
-        removed = {name: removed.get(name, 0) + count for name, count in found.items()}
-    if kind == "user":
-        if holds.is_held(user_id=target):
-            raise OnHoldError("a legal hold keeps what is this user's")
-        removed |= {f"user_{name}": count for name, count in traces.forget_user(target).items()}
-    return removed
+    if kind == "user" and holds.is_held(user_id=target):
+        raise OnHoldError("a legal hold keeps what is this user's")
 
 
 def _count(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: list[str]) -> dict[str, int]:

@@ -17,8 +17,6 @@ from advanced_rag.storage.jobs import Job
 from advanced_rag.storage.vectors import IndexRow, VectorStore, VersionRange
 from advanced_rag.text.chunk import passage
 
-_ANY_VERSION = 2**31
-
 
 class Index:
     """Writes chunks to every live collection they belong in."""
@@ -77,12 +75,6 @@ class Index:
         ranges = [VersionRange(document_key(tenant, job.document_id), job.start, job.below) for job in jobs]
         for generation in self.generations.values():
             await self._write(partial(self.store.purge, generation, tenant, ranges))
-
-    async def forget(self, tenant: TenantId, document_id: str) -> None:
-        """Delete every vector of a document, whatever its version; raises what the guard of writes raises."""
-        everything = VersionRange(document_key(tenant, document_id), 0, _ANY_VERSION)
-        for generation in self.generations.values():
-            await self._write(partial(self.store.purge, generation, tenant, [everything]))
 
     def forget_queries(self, scope: str) -> None:
         """Forget what is remembered of a user's questions in this process; elsewhere it grows old within the hour."""

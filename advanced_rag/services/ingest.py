@@ -131,7 +131,7 @@ class IngestService:
         found = await self._database.read(
             job.tenant, lambda transaction: DocumentRepository(transaction).version_chunks(job.document_id, job.start)
         )
-        stored = await self._database.read(job.tenant, lambda t: RightsRepository(t).of([job.document_id]))
+        stored = await self._database.read(job.tenant, lambda t: _rights_to_be(t, job))
         if found is not None:
             await self._index.add(job.tenant, [found], {key: item.rights for key, item in stored.items()})
         await self._activate(job.tenant, [job], {key: item.number for key, item in stored.items()})
@@ -179,10 +179,10 @@ class IngestService:
             results[key] = IngestResult(key, "unchanged", state.current_version, len(item.spans))
             if settled[key].is_changed:
                 jobs.add([label_job(transaction.tenant, key, state.current_version or 0)])
-        RightsRepository(transaction).set({key: item.after.rights for key, item in settled.items() if item.is_changed})
         if begun:
             repository.add_versions([item.version for item in begun])
             jobs.add([item.job for item in begun], lease_s=self._lease_s)
+        _change_rights(RightsRepository(transaction), settled, begun)
         return begun, results
 
     async def _finish(self, tenant: TenantId, begun: list[_Begun]) -> dict[str, IngestResult]:
@@ -219,9 +219,10 @@ class IngestService:
                 if version > 1
             ]
             JobRepository(transaction, self._owner).add(purges, lease_s=self._lease_s)
-            rights = RightsRepository(transaction).of(list(current))
-            stale = [key for key in current if rights[key].number != labelled[key]]
+            stale = _stale_labels(RightsRepository(transaction), current, labelled)
             JobRepository(transaction, self._owner).add([label_job(tenant, key, current[key]) for key in stale])
+            lost = _forgotten(transaction, [job for job in jobs if job.id not in owned])
+            JobRepository(transaction, self._owner).add(lost)
             return current, purges
 
         current, purges = await self._database.write(tenant, activate)
@@ -306,6 +307,36 @@ def _settle(
         is_changed = after != before.rights
         settled[key] = _Settled(StoredRights(after, before.number + is_changed), is_changed)
     return settled, refused
+
+
+def _stale_labels(repository: RightsRepository, current: Mapping[str, int], labelled: Mapping[str, int]) -> list[str]:
+    """Let planned rights hold, unless others were set meanwhile; return the documents whose labels are not right."""
+    stored = repository.of(list(current))
+    planned = repository.planned(current)
+    due = {key: item.rights for key, item in planned.items() if item.number == stored[key].number + 1}
+    repository.set(due)
+    return [key for key in current if stored[key].number + (key in due) != labelled[key]]
+
+
+def _forgotten(transaction: TenantTransaction, lost: Sequence[Job]) -> list[Job]:
+    """Return purges of what was indexed for nothing: its version was deleted while it was being indexed."""
+    documents = DocumentRepository(transaction)
+    gone = [job for job in lost if documents.version_chunks(job.document_id, job.start) is None]
+    return [new_job(job.tenant, "purge", job.document_id, job.start, job.below) for job in gone]
+
+
+def _rights_to_be(transaction: TenantTransaction, job: Job) -> dict[str, StoredRights]:
+    repository = RightsRepository(transaction)
+    return repository.of([job.document_id]) | repository.planned({job.document_id: job.start})
+
+
+def _change_rights(repository: RightsRepository, settled: Mapping[str, _Settled], begun: Sequence[_Begun]) -> None:
+    """Change rights at once, but with the new version where it replaces a text that others must not come to see."""
+    replacing = {item.job.document_id: item.job.start for item in begun if item.replaces}
+    changed = {key: item.after for key, item in settled.items() if item.is_changed}
+    repository.set({key: after.rights for key, after in changed.items() if key not in replacing})
+    for key in changed.keys() & replacing.keys():
+        repository.plan(key, replacing[key], changed[key])
 
 
 def _begin_version(tenant: TenantId, item: _Prepared, state: DocumentState, rights: StoredRights) -> _Begun:

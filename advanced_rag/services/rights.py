@@ -40,13 +40,13 @@ class RightsService:
         """
 
         def change(transaction: TenantTransaction) -> tuple[Rights, Job]:
-            state = DocumentRepository(transaction).lock([document_id])[document_id]
+            states = DocumentRepository(transaction).hold([document_id])
             before = _rights(transaction, principal, document_id)
             if not may_decide(principal, before):
                 raise ForbiddenError("only its owner decides who sees a document")
             after = replace(wanted, owner=before.owner)
             RightsRepository(transaction).set({document_id: after})
-            job = label_job(principal.tenant, document_id, state.current_version or 0)
+            job = label_job(principal.tenant, document_id, states[document_id].current_version or 0)
             JobRepository(transaction, self._owner).add([job], lease_s=self._lease_s)
             return after, job
 
@@ -70,13 +70,13 @@ class RightsService:
         self, transaction: TenantTransaction, job: Job, version: Version | None, stored: StoredRights | None
     ) -> bool:
         """End the job unless the rights changed meanwhile; what was written of a replaced version is purged."""
-        state = DocumentRepository(transaction).lock([job.document_id])[job.document_id]
-        now = RightsRepository(transaction).of([job.document_id])[job.document_id]
-        if version is not None and version[0].version != state.current_version:
+        state = DocumentRepository(transaction).hold([job.document_id]).get(job.document_id)
+        now = RightsRepository(transaction).of([job.document_id]).get(job.document_id)
+        if version is not None and (state is None or version[0].version != state.current_version):
             replaced = version[0].version
             purge = new_job(job.tenant, "purge", job.document_id, replaced, replaced + 1)
             JobRepository(transaction, self._owner).add([purge])
-        elif stored is not None and now.number != stored.number:
+        elif stored is not None and now is not None and now.number != stored.number:
             return False
         JobRepository(transaction, self._owner).finish([job.id])
         return True

@@ -57,6 +57,10 @@ class DocumentRepository:
             for document_id in sorted(document_ids)  # one order for everybody: no deadlock
         ]
         self._connection.execute(self._insert_missing(), rows)
+        return self.hold(document_ids)
+
+    def hold(self, document_ids: Sequence[str]) -> dict[str, DocumentState]:
+        """Hold the rows there are of some documents until the transaction ends, and return their state."""
         self._connection.execute(
             select(documents.c.id)
             .where(self._owned(documents), documents.c.id.in_(document_ids))

@@ -42,17 +42,37 @@ class ForgettingRepository:
             self._blank_title(session_id)
         return len(answers)
 
-    def forget_document(self, document_id: str) -> dict[str, int]:
-        """Delete the row of a document and all that hangs on it; returns how much there was, by table."""
-        removed = self.count_document(document_id)
-        self._delete(jobs, jobs.c.document_id == document_id)  # none may bring it back
-        self._delete(documents, documents.c.id == document_id)
-        return removed
+    def forget_document(self, document_id: str) -> int | None:
+        """Delete all that hangs on a document; returns the floor below which no version may return, None if it has no row.
+
+        Its id stays with that floor, so that nothing older comes back.
+        """
+        held = select(documents.c.last_version).where(documents.c.tenant_id == self._tenant, documents.c.id == document_id)
+        last = self._connection.execute(held.with_for_update()).scalar_one_or_none()
+        if last is None:
+            return None
+        floor = int(last) + 1
+        self._connection.execute(
+            update(documents)
+            .where(documents.c.tenant_id == self._tenant, documents.c.id == document_id)
+            .values(
+                current_version=None,
+                last_version=floor,
+                version_floor=floor,
+                owner=None,
+                visibility="tenant",
+                rights_version=documents.c.rights_version + 1,
+            )
+        )
+        self._delete(jobs, jobs.c.document_id == document_id, jobs.c.kind != "purge")
+        self._delete(document_versions, document_versions.c.document_id == document_id)
+        self._delete(document_access, document_access.c.document_id == document_id)
+        return floor
 
     def count_document(self, document_id: str) -> dict[str, int]:
         """Return how many rows tell of a document, by table."""
         return {
-            "documents": self._count(documents, documents.c.id == document_id),
+            "documents": self._count(documents, documents.c.id == document_id, documents.c.current_version.is_not(None)),
             "versions": self._count(document_versions, document_versions.c.document_id == document_id),
             "chunks": self._count(chunks, chunks.c.document_id == document_id),
             "access": self._count(document_access, document_access.c.document_id == document_id),
@@ -121,11 +141,11 @@ class ForgettingRepository:
             update(sessions).where(sessions.c.tenant_id == self._tenant, sessions.c.id == session_id).values(title=FORGOTTEN)
         )
 
-    def _delete(self, table: Any, condition: Any) -> None:
-        self._connection.execute(delete(table).where(table.c.tenant_id == self._tenant, condition))
+    def _delete(self, table: Any, *conditions: Any) -> None:
+        self._connection.execute(delete(table).where(table.c.tenant_id == self._tenant, *conditions))
 
-    def _count(self, table: Any, condition: Any) -> int:
-        counted = select(func.count()).select_from(table).where(table.c.tenant_id == self._tenant, condition)
+    def _count(self, table: Any, *conditions: Any) -> int:
+        counted = select(func.count()).select_from(table).where(table.c.tenant_id == self._tenant, *conditions)
         return int(self._connection.execute(counted).scalar_one())
 
 

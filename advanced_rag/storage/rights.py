@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, updat
 
 from advanced_rag.models.rights import Rights, from_subjects
 from advanced_rag.storage.database import TenantTransaction
-from advanced_rag.storage.tables import document_access, documents
+from advanced_rag.storage.tables import document_access, document_versions, documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,40 @@ class RightsRepository:
         if rows:
             self._connection.execute(insert(document_access), rows)
 
+    def plan(self, document_id: str, version: int, wanted: StoredRights) -> None:
+        """Say what the rights become with a version, unless they are changed before it is seen."""
+        rights = wanted.rights
+        self._connection.execute(
+            update(document_versions)
+            .where(
+                document_versions.c.tenant_id == self._tenant,
+                document_versions.c.document_id == document_id,
+                document_versions.c.version == version,
+            )
+            .values(
+                rights={
+                    "owner": rights.owner,
+                    "visibility": rights.visibility,
+                    "users": sorted(rights.users),
+                    "groups": sorted(rights.groups),
+                    "number": wanted.number,
+                }
+            )
+        )
+
+    def planned(self, versions: Mapping[str, int]) -> dict[str, StoredRights]:
+        """Return what the rights of documents become with their versions, where that was planned."""
+        rows = self._connection.execute(
+            select(document_versions.c.document_id, document_versions.c.version, document_versions.c.rights).where(
+                document_versions.c.tenant_id == self._tenant,
+                document_versions.c.document_id.in_(list(versions)),
+                document_versions.c.rights.is_not(None),
+            )
+        )
+        return {
+            row.document_id: _planned(row.rights) for row in rows if row.rights and row.version == versions[row.document_id]
+        }
+
     def _listed(self, document_ids: Sequence[str]) -> dict[str, list[str]]:
         if not document_ids:
             return {}
@@ -71,6 +105,11 @@ class RightsRepository:
         ):
             found.setdefault(document_id, []).append(subject)
         return found
+
+
+def _planned(stored: Mapping[str, Any]) -> StoredRights:
+    users, groups = frozenset(stored["users"]), frozenset(stored["groups"])
+    return StoredRights(Rights(stored["owner"], stored["visibility"], users, groups), stored["number"])
 
 
 def open_to(subjects: Any) -> ColumnElement[bool]:

@@ -264,6 +264,7 @@ document_versions = Table(
     Column("domain", String(32)),
     Column("chunk_count", Integer, nullable=False),
     Column("bytes", Integer, nullable=False, server_default="0"),
+    Column("rights", _json),  # what the document's rights become with this version
     _created(),
     Column("text", Text, nullable=False),  # last: SQLite reads a row from its start, and hydration stops before it
     ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),

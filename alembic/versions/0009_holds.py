@@ -1,4 +1,4 @@
-"""legal holds, and receipts of what was forgotten
+"""legal holds, receipts of what was forgotten, rights that come with a version
 
 Revision: 0009
 Follows: 0008
@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_receipts")),
     )
     op.create_index("ix_receipts_time", "receipts", ["tenant_id", "at"])
+    op.add_column("document_versions", sa.Column("rights", JSON, nullable=True))
     if op.get_bind().dialect.name == "postgresql":
         for table in ("legal_holds", "receipts"):
             for statement in policy(table):
@@ -55,5 +56,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("document_versions", "rights")
     op.drop_table("receipts")
     op.drop_table("legal_holds")

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advanced_rag.config import AuthSettings
+from advanced_rag.exceptions import VectorStoreError
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
 
@@ -198,3 +199,39 @@ def test_retrieval_returns_what_the_rules_allow(service, documents):
     finally:
         for n, (owner, _) in enumerate(documents):
             service.request("DELETE", f"/v1/documents/d{n}", headers=keys[owner])
+
+
+def test_wider_rights_come_with_the_new_text_and_never_before_it(service, ann, ben, monkeypatch):
+    ingest(service, ann, id="salaries", text="Ann earns ninety thousand.", access={"visibility": "private"})
+
+    async def fails(*_):
+        raise VectorStoreError("down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.container.index, "add", fails)
+        document = {"id": "salaries", "text": "Salaries are secret.", "access": {"visibility": "tenant"}}
+        assert ingest(service, ann, **document)["status"] == "failed"
+    assert sees(service, ben, "salaries", "What does Ann earn?") == [False] * 6
+    assert ingest(service, ann, **document)["status"] == "replaced"
+    assert sees(service, ben, "salaries", "What are salaries?") == [True] * 6
+    assert service.request("GET", "/v1/documents/salaries", headers=ben).json()["text"] == "Salaries are secret."
+
+
+def test_rights_set_while_a_new_version_is_indexed_are_those_that_hold(service, ann, ben, monkeypatch):
+    ingest(service, ann, id="race", text="The race begins at ten.", access={"visibility": "private"})
+    index, path = service.container.index, "/v1/documents/race/access"
+    add = index.add
+
+    async def meanwhile(*arguments):
+        monkeypatch.setattr(index, "add", add)
+        await add(*arguments)
+        changed = await service._http.put(path, headers=ann, json={"visibility": "group", "groups": ["valves"]})
+        assert changed.status_code == 200
+
+    monkeypatch.setattr(index, "add", meanwhile)
+    ingest(service, ann, id="race", text="The race begins at eleven.", access={"visibility": "tenant"})
+    assert service.request("GET", path, headers=ann).json()["visibility"] == "group"
+    service.request("POST", "/v1/index/verify", headers=service.key(), json={})  # which runs what is due
+    assert sees(service, ben, "race", "When does the race begin?") == [True] * 6
+    others = service.key(role="reader", user_id="cleo")
+    assert sees(service, others, "race", "When does the race begin?") == [False] * 6
