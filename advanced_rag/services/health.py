@@ -10,6 +10,7 @@ from pathlib import Path
 
 from advanced_rag.encoders.workers import EncoderWorkers
 from advanced_rag.exceptions import RagError
+from advanced_rag.models.documents import TenantId
 from advanced_rag.models.index import SEMANTIC
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.index import Index
@@ -105,10 +106,10 @@ class HealthService:
             checks.append(_check("redis", asyncio.to_thread(self._shared.ping), required=False))
         return list(await asyncio.gather(*checks))
 
-    async def index(self) -> IndexStatus:
-        """Return what the index is made of."""
+    async def index(self, tenant: TenantId) -> IndexStatus:
+        """Return what the index is made of, and the work that is left for a tenant."""
         encoder = self._index.semantic.encoder
-        jobs = await self._database.read_across(lambda c: JobRepository(c, "").counts())
+        jobs = await self._database.read(tenant, lambda t: JobRepository(t, "").counts(tenant))
         return IndexStatus(self._collections(), encoder.fingerprint, encoder.runtime, jobs)
 
 

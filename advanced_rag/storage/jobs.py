@@ -103,9 +103,10 @@ class JobRepository:
             update(jobs).where(jobs.c.state == "running").values(state="queued", owner=None, lease_until=None)
         )
 
-    def counts(self) -> dict[str, int]:
-        """Return how many jobs are in each state."""
-        rows = self._connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
+    def counts(self, tenant: TenantId | None = None) -> dict[str, int]:
+        """Return how many jobs are in each state: a tenant's, or everybody's."""
+        statement = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+        rows = self._connection.execute(statement if tenant is None else statement.where(jobs.c.tenant_id == tenant))
         return {row[0]: row[1] for row in rows}
 
     def _row(self, job: Job, clock: float, lease_s: float | None) -> dict[str, Any]:

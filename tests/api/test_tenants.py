@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from advanced_rag.config import AuthSettings
+from advanced_rag.storage.jobs import JobRepository, new_job
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
 
@@ -122,6 +123,16 @@ def test_every_listing_is_without_a_trace_of_the_other(foreign):
         if method != "GET" or "{" in path or path in left_out:
             continue
         assert CANARY not in foreign.call(method, path, foreign.ours).text, path
+
+
+def test_the_status_counts_the_work_of_the_callers_tenant_alone(foreign):
+    owner = foreign.call("GET", "/v1/auth/me", foreign.theirs).json()["tenant"]
+    database = foreign.service.container.database
+    foreign.service.run(
+        database.write(owner, lambda t: JobRepository(t, "x").add([new_job(owner, "purge", "x", 0, 1)], lease_s=60))
+    )
+    jobs = foreign.call("GET", "/v1/status", foreign.ours).json()["jobs"]
+    assert jobs == ({"running": 1} if is_same_tenant(foreign) else {})
 
 
 def test_the_audit_log_tells_of_the_callers_tenant_alone(foreign):

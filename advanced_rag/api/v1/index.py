@@ -16,7 +16,7 @@ router = APIRouter(route_class=StrictJsonRoute, tags=["index"])
 async def get_status(context: BoundedContext) -> StatusResponse:
     """Tell what the service holds and is made of."""
     documents, chunks = await context.services.documents.counts(context.principal)
-    index = await context.services.health.index()
+    index = await context.services.health.index(context.tenant)
     return StatusResponse(
         version=__version__,
         documents=documents,
