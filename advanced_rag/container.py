@@ -87,18 +87,29 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         stack.callback(store.close)
         workers = EncoderWorkers(threads=streams(settings.encoder), max_waiting=_ENCODER_QUEUE)
         stack.callback(workers.close)
-        index = await _open_index(settings, sql, store, workers, announce)
+        index, is_new = await _open_index(settings, sql, store, workers, announce)
         container, jobs = _services(settings, sql, sql_guard, index, workers, stack)
         if settings.is_open:
             _log.warning("open_to_the_network", advice="auth.mode is disabled: let a proxy authenticate, or require keys")
         if settings.milvus_is_embedded:
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
+        if is_new:
+            await _fill(container, announce)
         if settings.examples.ingest:
             await ingest_examples(container.ingest, container.documents, announce)
         known = container.identities
         for work in (jobs.run(), known.keys.run(), known.audit.run(), known.quotas.run()):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield container
+
+
+async def _fill(container: Container, announce: Announce) -> None:
+    """Write what SQL has into collections that were just made: SQL alone says what exists."""
+    for tenant in await container.identities.tenants.all():
+        report = await container.verify.verify(tenant.id, repair=False)
+        if not report.agrees:
+            announce("writing the documents of the database into a new index")
+            await container.verify.verify(tenant.id, repair=True)
 
 
 async def _open_store(settings: Settings) -> VectorStore:
@@ -112,7 +123,8 @@ async def _open_store(settings: Settings) -> VectorStore:
 
 async def _open_index(
     settings: Settings, database: Sql, store: VectorStore, workers: EncoderWorkers, announce: Announce
-) -> Index:
+) -> tuple[Index, bool]:
+    """Return the index, and whether a collection of it had to be made."""
     cache_folder = settings.data_dir / "encoders"
     semantic = _embedder(settings, workers, await _load(settings.encoder.model, settings, cache_folder, announce))
     domains: dict[str, Embedder] = {}
@@ -123,12 +135,15 @@ async def _open_index(
     if settings.features.sparse:
         wanted.append(Generation(SPARSE, 1, settings.milvus.analyzer, None))
     generations = await _live_generations(database, wanted)
-    for generation in generations.values():
-        try:
-            await asyncio.to_thread(store.ensure, generation)
-        except VectorStoreRefusedError as error:
-            raise StartupError(f"milvus.uri: {error.message}") from error
-    return Index(store, generations, semantic, domains, _write_guard(settings))
+    made = [await _ensure(store, generation) for generation in generations.values()]
+    return Index(store, generations, semantic, domains, _write_guard(settings)), any(made)
+
+
+async def _ensure(store: VectorStore, generation: Generation) -> bool:
+    try:
+        return await asyncio.to_thread(store.ensure, generation)
+    except VectorStoreRefusedError as error:
+        raise StartupError(f"milvus.uri: {error.message}") from error
 
 
 async def _load(model: str, settings: Settings, cache_folder: Path, announce: Announce) -> Encoder:

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
@@ -14,7 +15,7 @@ from advanced_rag.services.embedding import Embedder
 from advanced_rag.storage.filters import facets, labels
 from advanced_rag.storage.ids import document_key
 from advanced_rag.storage.jobs import Job
-from advanced_rag.storage.vectors import IndexRow, VectorStore, VersionRange
+from advanced_rag.storage.vectors import IndexRow, Vectors, VectorStore, VersionRange
 from advanced_rag.text.chunk import passage
 
 
@@ -97,10 +98,11 @@ def _row(tenant: TenantId, document: DocumentVersion, chunk: Chunk, rights: Righ
         tenant=tenant,
         document_key=document_key(tenant, document.document_id),
         version=document.version,
-        facets=facets(document.declared, document.metadata) | labels(rights.subjects),
+        facets=facets(document.declared, document.metadata),
         text=passage(document.title, chunk.headings, chunk.text),
+        readers=labels(rights.subjects),
     )
 
 
-def _with(row: IndexRow, vector: object) -> IndexRow:
-    return IndexRow(row.chunk_id, row.tenant, row.document_key, row.version, row.facets, row.text, vector)  # type: ignore[arg-type]
+def _with(row: IndexRow, vector: Vectors) -> IndexRow:
+    return replace(row, vector=vector)

@@ -9,7 +9,8 @@ expression but numbers and, in string ranges, a quoted literal.
     n<path>: 12.5          its number             s<path>: "2024-01-31"  its string
     (and N<path>, S<path>: true, to negate a range: a missing path is in no range)
 
-A document that not everybody of its tenant may see has ``r: true``, and in ``a`` the digests of those who may.
+Who may see it stands in a field of its own, ``readers``: digests of users and groups, or a star for everybody of its tenant.
+An array is much cheaper to filter by than JSON is.
 """
 
 import hashlib
@@ -35,8 +36,9 @@ from advanced_rag.models.filters import (
 FACETS_FIELD = "facets"
 MAX_FACET_VALUES = 1000
 
-Facets = dict[str, bool | float | str | list[str]]
-_RESTRICTED, _SUBJECTS = "r", "a"
+Facets = dict[str, bool | float | str]
+READERS_FIELD, LABEL_CHARS, MAX_LABELS = "readers", 20, 256
+_EVERYBODY = "*"
 _OPERATORS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _NEGATED = {"$gt": "<=", "$gte": "<", "$lt": ">=", "$lte": ">"}
 
@@ -51,18 +53,15 @@ def facets(declared: Mapping[str, str | None], metadata: Mapping[str, Any]) -> F
     return found
 
 
-def labels(readers: frozenset[str] | None) -> Facets:
-    """Return the facets that say who may find a document; None is everybody of its tenant, who needs no label."""
-    return {} if readers is None else {_RESTRICTED: True, _SUBJECTS: sorted(map(_subject, readers))}
+def labels(readers: frozenset[str] | None) -> tuple[str, ...]:
+    """Return the digests of those who may find a document; None is everybody of its tenant."""
+    return (_EVERYBODY,) if readers is None else tuple(sorted(map(_subject, readers)))
 
 
 def compile_readers(subjects: frozenset[str]) -> str:
     """Return the Milvus expression for what one of some subjects may find."""
-    is_for_all = _flag(_RESTRICTED, negated=True)
-    if not subjects:
-        return is_for_all
-    names = ", ".join(quote(_subject(subject)) for subject in sorted(subjects))
-    return _join("or", [is_for_all, f'json_contains_any({FACETS_FIELD}["{_SUBJECTS}"], [{names}])'])
+    names = ", ".join(map(quote, [_EVERYBODY, *sorted(map(_subject, subjects))]))
+    return f"array_contains_any({READERS_FIELD}, [{names}])"
 
 
 def _subject(subject: str) -> str:

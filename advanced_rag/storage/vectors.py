@@ -23,7 +23,16 @@ from advanced_rag.models.filters import Filter
 from advanced_rag.models.identity import Reader
 from advanced_rag.models.index import SPARSE, Generation
 from advanced_rag.models.retrieval import Candidate
-from advanced_rag.storage.filters import FACETS_FIELD, Facets, compile_filter, compile_readers, quote
+from advanced_rag.storage.filters import (
+    FACETS_FIELD,
+    LABEL_CHARS,
+    MAX_LABELS,
+    READERS_FIELD,
+    Facets,
+    compile_filter,
+    compile_readers,
+    quote,
+)
 from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
@@ -60,6 +69,7 @@ class IndexRow:
     version: int
     facets: Facets
     text: str
+    readers: tuple[str, ...]
     vector: Vectors | None = None
 
 
@@ -113,14 +123,21 @@ class VectorStore:
         )
 
     def ensure(self, generation: Generation) -> bool:
-        """Create the collection of a generation where it is missing; returns whether it was."""
+        """Create the collection of a generation where it is missing, or made by a version before; returns whether it was."""
         name = self._name(generation)
         timeout = self._settings.write_timeout_s
         if self._call(generation.kind, "has", lambda: self._client.has_collection(name, timeout=timeout)):
-            self._call(generation.kind, "load", lambda: self._client.load_collection(name, timeout=timeout))
-            return False
+            if self._is_as_it_should(name, generation):
+                self._call(generation.kind, "load", lambda: self._client.load_collection(name, timeout=timeout))
+                return False
+            self.drop(generation)
         self._call(generation.kind, "create", lambda: self._create(name, generation))
         return True
+
+    def _is_as_it_should(self, name: str, generation: Generation) -> bool:
+        timeout = self._settings.timeout_s
+        found = self._call(generation.kind, "describe", lambda: self._client.describe_collection(name, timeout=timeout))
+        return any(field["name"] == READERS_FIELD for field in found["fields"])
 
     def upsert(self, generation: Generation, rows: Sequence[IndexRow]) -> None:
         """Write rows; writing them again changes nothing."""
@@ -250,6 +267,7 @@ class VectorStore:
             "document_key": row.document_key,
             "version": row.version,
             FACETS_FIELD: row.facets,
+            READERS_FIELD: list(row.readers),
             **content,
         }
 
@@ -265,6 +283,13 @@ class VectorStore:
         schema.add_field("document_key", DataType.VARCHAR, max_length=64)
         schema.add_field("version", DataType.INT64)
         schema.add_field(FACETS_FIELD, DataType.JSON)
+        schema.add_field(
+            READERS_FIELD,
+            DataType.ARRAY,
+            element_type=DataType.VARCHAR,
+            max_length=LABEL_CHARS,
+            max_capacity=MAX_LABELS,
+        )
         index = self._client.prepare_index_params()
         if generation.kind == SPARSE:
             self._add_text(schema)

@@ -26,7 +26,7 @@ def verify(service, **body) -> dict:
 
 def stray(service) -> None:
     """Write a vector that SQL knows nothing of."""
-    row = IndexRow("ab" * 16, DEFAULT_TENANT, "cd" * 16, 1, {}, TEXT, np.ones(384, dtype=np.float32) / 384**0.5)
+    row = IndexRow("ab" * 16, DEFAULT_TENANT, "cd" * 16, 1, {}, TEXT, ("*",), np.ones(384, dtype=np.float32) / 384**0.5)
     index = service.container.index
     index.store.upsert(index.generations[SEMANTIC], [row])
 

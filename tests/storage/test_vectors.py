@@ -4,7 +4,6 @@ import itertools
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +50,7 @@ def row(tenant: TenantId, document: str, version: int = 1, metadata: dict | None
         version=version,
         facets=facets({"document_id": document}, metadata or {}),
         text=options.get("text", document),
+        readers=options.get("readers", labels(None)),
         vector=options.get("vector", EVERYWHERE),
     )
 
@@ -218,10 +218,7 @@ def restricted(store: VectorStore) -> dict[str, frozenset[str] | None]:
     """Documents with every access list of up to two subjects, and some for everybody."""
     lists = [frozenset(pair) for pair in itertools.combinations_with_replacement(SUBJECTS, 2)]
     readers: dict[str, frozenset[str] | None] = {str(n): subjects for n, subjects in enumerate([None, *lists, None])}
-    rows = [
-        replace(row(TenantId("rights"), key), facets=facets({"document_id": key}, {}) | labels(subjects))
-        for key, subjects in readers.items()
-    ]
+    rows = [row(TenantId("rights"), key, readers=labels(subjects)) for key, subjects in readers.items()]
     store.upsert(SEMANTIC, rows)
     return readers
 
