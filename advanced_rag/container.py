@@ -79,6 +79,7 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
 
     Raises StartupError for what is missing or wrong, UnavailableError for what does not answer, with one clear line.
     """
+    load_secret(settings)  # before anything is waited for: without one there is no start
     async with AsyncExitStack() as stack:
         sql, sql_guard = await open_sql(settings, stack)
         if await sql.read_across(is_bypassed):

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from anyio import to_thread
 
-from advanced_rag.auth.secret import derive, load_secret
+from advanced_rag.auth.secret import check_shared, derive, load_secret
 from advanced_rag.auth.tokens import OwnTokens, open_verifier
 from advanced_rag.config import Settings
 from advanced_rag.exceptions import PoolExhaustedError
@@ -46,6 +46,7 @@ class Identities:
 @asynccontextmanager
 async def open_identities(settings: Settings) -> AsyncIterator[Identities]:
     """Open what administers identities; raises StartupError, UnavailableError."""
+    check_shared(settings)
     async with AsyncExitStack() as stack:
         sql, _ = await open_sql(settings, stack)
         yield make_identities(settings, sql)

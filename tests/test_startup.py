@@ -89,3 +89,11 @@ def test_another_encoder_than_the_index_was_built_with(tmp_path, data_dir):
     with running(data_dir):
         pass
     assert "another encoder" in refused(data_dir, RAG_ENCODER__MODEL=str(model))
+
+
+def test_keys_in_postgresql_need_a_secret_that_replicas_share(data_dir):
+    own = {"RAG_DATA_DIR": str(data_dir), "RAG_DATABASE__URL": "postgresql://nobody@127.0.0.1:1/rag"}
+    command = [COMMAND, "keys", "create", "--tenant", "default", "--role", "reader"]
+    ended = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "RAG_AUTH__SECRET" in ended.stderr

@@ -21,14 +21,20 @@ def load_secret(settings: Settings) -> bytes:
     """
     if settings.auth.secret is not None:
         return settings.auth.secret.get_secret_value().encode()
-    if settings.database.url is not None and settings.auth.mode == "required":
-        raise StartupError(
-            "auth.secret: set RAG_AUTH__SECRET, the same for every replica, where identities are in PostgreSQL"
-        )
+    if settings.auth.mode == "required":
+        check_shared(settings)
     path = settings.data_dir / SECRET_FILE
     with suppress(FileExistsError):
         _make(path)
     return bytes.fromhex(path.read_text(encoding="ascii").strip())
+
+
+def check_shared(settings: Settings) -> None:
+    """Make sure that what is made with the secret is known to every replica; raises StartupError."""
+    if settings.database.url is not None and settings.auth.secret is None:
+        raise StartupError(
+            "auth.secret: set RAG_AUTH__SECRET, the same for every replica, where identities are in PostgreSQL"
+        )
 
 
 def derive(secret: bytes, purpose: str) -> bytes:
