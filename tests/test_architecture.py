@@ -32,7 +32,7 @@ ROOMS = {
     "uvicorn": ("api/server.py",),
     "sqlalchemy": ("storage/",),
     "alembic": ("storage/migrations.py",),
-    "pymilvus": ("storage/vectors.py",),
+    "pymilvus": ("storage/vectors.py", "storage/collections.py"),
     "grpc": ("storage/vectors.py",),
     "openvino": ("encoders/",),
     "torch": ("encoders/",),

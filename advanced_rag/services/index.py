@@ -12,10 +12,11 @@ from advanced_rag.models.rights import Rights
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.embedding import Embedder
+from advanced_rag.storage.collections import IndexRow, Vectors
 from advanced_rag.storage.filters import facets, labels
 from advanced_rag.storage.ids import document_key
 from advanced_rag.storage.jobs import Job
-from advanced_rag.storage.vectors import IndexRow, Vectors, VectorStore, VersionRange
+from advanced_rag.storage.vectors import VectorStore, VersionRange
 from advanced_rag.text.chunk import passage
 
 

@@ -40,8 +40,8 @@ from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
+from advanced_rag.storage.collections import Vectors
 from advanced_rag.storage.hydration import hydrate
-from advanced_rag.storage.vectors import Vectors
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 from advanced_rag.telemetry.tracing import stage

@@ -1,4 +1,4 @@
-"""Milvus: the index. The only file that knows pymilvus, and where its engines differ."""
+"""Milvus: the index, and where its engines differ."""
 
 import logging
 import re
@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-from numpy.typing import NDArray
-from pymilvus import DataType, Function, FunctionType, MilvusClient
+from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from advanced_rag.config import MilvusSettings
@@ -23,24 +22,16 @@ from advanced_rag.models.filters import Filter
 from advanced_rag.models.identity import Reader
 from advanced_rag.models.index import SPARSE, Generation
 from advanced_rag.models.retrieval import Candidate
-from advanced_rag.storage.filters import (
-    FACETS_FIELD,
-    LABEL_CHARS,
-    MAX_LABELS,
-    READERS_FIELD,
-    Facets,
-    compile_filter,
-    compile_readers,
-    quote,
-)
+from advanced_rag.storage.collections import IndexRow, Vectors, as_stored, collection_schema, index_params
+from advanced_rag.storage.expressions import expression, hex_literal, ids_clause, tenant_clause
+from advanced_rag.storage.filters import READERS_FIELD, quote
 from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
-Vectors = NDArray[np.float32]
 Version = tuple[int, int]
 
-MAX_TEXT_BYTES = 65_535
 _PAGE = 1000
+_CREATE_TRIES, _CREATE_WAIT_S = 10, 0.2
 _CONSISTENCY = "Session"  # a document can be found as soon as its ingestion was answered
 _CHANNEL = {
     "grpc.use_local_subchannel_pool": 1,
@@ -50,27 +41,11 @@ _CHANNEL = {
 }
 # Milvus Lite hangs up on a client that asks whether it is alive every ten seconds, as pymilvus does.
 _NO_KEEPALIVE = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
-_HEX = re.compile(r"[0-9a-f]{1,64}\Z")
-_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _RECENT = (2, 5)  # older servers have no BM25; those before 2.4 also send upserts to the wrong partition of a partition key
 _COLLECTION_MISSING = 100
 _REFUSED = {_COLLECTION_MISSING, 1, 5, 65, 700, 1100, 1101, 1102, 1104, 1804, 2000, 65535}
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback for each failed call; we log our own line
-
-
-@dataclass(frozen=True, slots=True)
-class IndexRow:
-    """One chunk as Milvus holds it; ``document_key`` is a digest, because Milvus is never shown a caller's id."""
-
-    chunk_id: str
-    tenant: TenantId
-    document_key: str
-    version: int
-    facets: Facets
-    text: str
-    readers: tuple[str, ...]
-    vector: Vectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +106,21 @@ class VectorStore:
                 self._call(generation.kind, "load", lambda: self._client.load_collection(name, timeout=timeout))
                 return False
             self.drop(generation)
-        self._call(generation.kind, "create", lambda: self._create(name, generation))
+        self._create_patiently(name, generation)
         return True
+
+    def _create_patiently(self, name: str, generation: Generation) -> None:
+        # Milvus Lite takes calls a moment before it can load a collection, and leaves what it refused half-made.
+        for tries_left in reversed(range(_CREATE_TRIES)):
+            try:
+                self._call(generation.kind, "create", lambda: self._create(name, generation))
+            except VectorStoreRefusedError:
+                if not tries_left or self._version is not None:
+                    raise
+                self.drop(generation)
+                time.sleep(_CREATE_WAIT_S)
+            else:
+                return
 
     def _is_as_it_should(self, name: str, generation: Generation) -> bool:
         timeout = self._settings.timeout_s
@@ -141,7 +129,7 @@ class VectorStore:
 
     def upsert(self, generation: Generation, rows: Sequence[IndexRow]) -> None:
         """Write rows; writing them again changes nothing."""
-        data = [self._row(generation, row) for row in rows]
+        data = [as_stored(generation, row) for row in rows]
         name, timeout = self._name(generation), self._settings.write_timeout_s
         for start in range(0, len(data), _PAGE):
             page = data[start : start + _PAGE]
@@ -168,7 +156,7 @@ class VectorStore:
                 self._name(generation),
                 list(queries),
                 anns_field="sparse" if is_sparse else "vector",
-                filter=_expression(reader, condition),
+                filter=expression(reader, condition),
                 limit=limit,
                 search_params={"metric_type": "BM25" if is_sparse else "COSINE"},
                 timeout=timeout_s or self._settings.timeout_s,
@@ -178,23 +166,23 @@ class VectorStore:
 
     def vectors(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors of some chunks, those that are there."""
-        rows = self._query(generation, f"{_tenant_clause(tenant)} and {_ids_clause(chunk_ids)}", "vector", len(chunk_ids))
+        rows = self._query(generation, f"{tenant_clause(tenant)} and {ids_clause(chunk_ids)}", "vector", len(chunk_ids))
         return {row["chunk_id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
 
     def purge(self, generation: Generation, tenant: TenantId, ranges: Sequence[VersionRange]) -> None:
         """Delete whole ranges of versions."""
         clauses = [_range_clause(item) for item in ranges]
         for start in range(0, len(clauses), 50):
-            self._delete(generation, f"{_tenant_clause(tenant)} and ({' or '.join(clauses[start : start + 50])})")
+            self._delete(generation, f"{tenant_clause(tenant)} and ({' or '.join(clauses[start : start + 50])})")
 
     def delete(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> None:
         """Delete chunks by id."""
         for start in range(0, len(chunk_ids), _PAGE):
-            self._delete(generation, f"{_tenant_clause(tenant)} and {_ids_clause(chunk_ids[start : start + _PAGE])}")
+            self._delete(generation, f"{tenant_clause(tenant)} and {ids_clause(chunk_ids[start : start + _PAGE])}")
 
     def count(self, generation: Generation, tenant: TenantId, document_key: str) -> int:
         """Return how many chunks of a document there are."""
-        expression = f"{_tenant_clause(tenant)} and document_key == {_hex(document_key)}"
+        expression = f"{tenant_clause(tenant)} and document_key == {hex_literal(document_key)}"
         return len(self._query(generation, expression, "version", _PAGE))
 
     def chunk_ids(self, generation: Generation, tenant: TenantId) -> Iterator[str]:
@@ -204,7 +192,7 @@ class VectorStore:
             "iterate",
             lambda: self._client.query_iterator(
                 self._name(generation),
-                filter=_tenant_clause(tenant),
+                filter=tenant_clause(tenant),
                 batch_size=_PAGE,
                 output_fields=["chunk_id"],
                 timeout=self._settings.write_timeout_s,
@@ -257,70 +245,18 @@ class VectorStore:
         name, timeout = self._name(generation), self._settings.write_timeout_s
         self._call(generation.kind, "delete", lambda: self._client.delete(name, filter=expression, timeout=timeout))
 
-    def _row(self, generation: Generation, row: IndexRow) -> dict[str, Any]:
-        content: dict[str, Any] = (
-            {"text": _clip(row.text)} if generation.kind == SPARSE else {"vector": np.asarray(row.vector, np.float32)}
-        )
-        return {
-            "chunk_id": row.chunk_id,
-            "tenant_id": row.tenant,
-            "document_key": row.document_key,
-            "version": row.version,
-            FACETS_FIELD: row.facets,
-            READERS_FIELD: list(row.readers),
-            **content,
-        }
-
     def _is_recent(self) -> bool:
         return self._version is not None and self._version >= _RECENT
 
     def _create(self, name: str, generation: Generation) -> None:
         if generation.kind == SPARSE and self._version is not None and not self._is_recent():
             raise VectorStoreRefusedError("BM25 needs Milvus 2.5: upgrade it, or set features.sparse to false")
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("chunk_id", DataType.VARCHAR, is_primary=True, max_length=64)
-        schema.add_field("tenant_id", DataType.VARCHAR, max_length=64, is_partition_key=self._is_recent())
-        schema.add_field("document_key", DataType.VARCHAR, max_length=64)
-        schema.add_field("version", DataType.INT64)
-        schema.add_field(FACETS_FIELD, DataType.JSON)
-        schema.add_field(
-            READERS_FIELD,
-            DataType.ARRAY,
-            element_type=DataType.VARCHAR,
-            max_length=LABEL_CHARS,
-            max_capacity=MAX_LABELS,
-        )
-        index = self._client.prepare_index_params()
-        if generation.kind == SPARSE:
-            self._add_text(schema)
-            index.add_index(
-                "sparse",
-                index_type="SPARSE_INVERTED_INDEX",
-                metric_type="BM25",
-                params={"bm25_k1": self._settings.bm25_k1, "bm25_b": self._settings.bm25_b},
-            )
-        else:
-            schema.add_field("vector", DataType.FLOAT_VECTOR, dim=generation.dimension)
-            index.add_index("vector", index_type="AUTOINDEX", metric_type="COSINE")
         self._client.create_collection(
             name,
-            schema=schema,
-            index_params=index,
+            schema=collection_schema(generation, self._settings.analyzer, is_partitioned=self._is_recent()),
+            index_params=index_params(generation, self._settings),
             consistency_level=_CONSISTENCY,
             timeout=self._settings.write_timeout_s,
-        )
-
-    def _add_text(self, schema: Any) -> None:
-        analyzer = {"type": self._settings.analyzer}
-        schema.add_field("text", DataType.VARCHAR, max_length=MAX_TEXT_BYTES, enable_analyzer=True, analyzer_params=analyzer)
-        schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
-        schema.add_function(
-            Function(
-                name="bm25",
-                function_type=FunctionType.BM25,
-                input_field_names=["text"],
-                output_field_names=["sparse"],
-            )
         )
 
     def _call(self, kind: str, operation: str, run: Callable[[], T]) -> T:
@@ -368,38 +304,8 @@ def _candidates(hits: Any) -> list[Candidate]:
     return [Candidate(chunk_id, score) for chunk_id, score in zip(hits.ids, hits.distances, strict=True)]
 
 
-def _expression(reader: Reader, condition: Filter | None) -> str:
-    clauses = [_tenant_clause(reader.tenant)]
-    if reader.subjects is not None:
-        clauses.append(compile_readers(reader.subjects))
-    if condition is not None:
-        clauses.append(compile_filter(condition))
-    return " and ".join(clauses)
-
-
-def _tenant_clause(tenant: TenantId) -> str:
-    if not _TENANT.match(tenant):
-        raise VectorStoreRefusedError("not a tenant id")
-    return f"tenant_id == {quote(tenant)}"
-
-
 def _range_clause(item: VersionRange) -> str:
-    return f"(document_key == {_hex(item.document_key)} and version >= {item.start:d} and version < {item.below:d})"
-
-
-def _ids_clause(chunk_ids: Sequence[str]) -> str:
-    return f"chunk_id in [{', '.join(_hex(chunk_id) for chunk_id in chunk_ids)}]"
-
-
-def _hex(value: str) -> str:
-    if not _HEX.match(value):
-        raise VectorStoreRefusedError("not an id of this service")
-    return quote(value)
-
-
-def _clip(text: str) -> str:
-    encoded = text.encode()
-    return text if len(encoded) <= MAX_TEXT_BYTES else encoded[:MAX_TEXT_BYTES].decode(errors="ignore")
+    return f"(document_key == {hex_literal(item.document_key)} and version >= {item.start:d} and version < {item.below:d})"
 
 
 @contextmanager

@@ -6,10 +6,10 @@ import pytest
 from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion
 from advanced_rag.models.index import SEMANTIC, SPARSE
 from advanced_rag.models.rights import Rights
+from advanced_rag.storage.collections import IndexRow
 from advanced_rag.storage.documents import DocumentRepository, NewVersion
 from advanced_rag.storage.ids import chunk_id
 from advanced_rag.storage.jobs import JobRepository, new_job
-from advanced_rag.storage.vectors import IndexRow
 
 TEXT = "Otters hold hands while they sleep."
 

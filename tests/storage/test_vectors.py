@@ -16,9 +16,10 @@ from advanced_rag.models.documents import TenantId
 from advanced_rag.models.filters import matches, parse_filter
 from advanced_rag.models.identity import Reader
 from advanced_rag.models.index import Generation
+from advanced_rag.storage.collections import IndexRow
 from advanced_rag.storage.filters import facets, labels
 from advanced_rag.storage.ids import chunk_id, document_key
-from advanced_rag.storage.vectors import IndexRow, VectorStore, VersionRange
+from advanced_rag.storage.vectors import VectorStore, VersionRange
 
 OURS, THEIRS = TenantId("ours"), TenantId("theirs")
 SEMANTIC = Generation("semantic", 1, "test", 8)
