@@ -255,11 +255,24 @@ class ExamplesSettings(Section):
 
 
 class JobSettings(Section):
-    """Background work: unfinished ingestion and purges of old vectors."""
+    """Background work: ingestion of what was taken in, and purges of old vectors."""
 
-    lease_s: int = Field(120, ge=5, le=3600)
-    interval_s: Seconds = 5.0
+    embedded: bool = True
+    concurrency: int = Field(3, ge=1, le=64)
+    lease_s: int = Field(60, ge=4, le=3600)
+    interval_s: Seconds = 2.0
     max_attempts: int = Field(8, ge=1, le=100)
+    max_retakes: int = Field(5, ge=1, le=100)
+    retention_days: int = Field(7, ge=1, le=3650)
+
+
+class UploadSettings(Section):
+    """Files that are uploaded, and where they wait until they are read."""
+
+    folder: Path | None = None
+    max_file_bytes: int = Field(104_857_600, ge=1)
+    max_files: int = Field(20, ge=1, le=1000)
+    max_body_bytes: int = Field(536_870_912, ge=1024)
 
 
 class LoggingSettings(Section):
@@ -307,6 +320,7 @@ class Settings(BaseSettings):
     llm: LlmSettings = LlmSettings()
     features: FeatureSettings = FeatureSettings()
     examples: ExamplesSettings = ExamplesSettings()
+    uploads: UploadSettings = UploadSettings()
     jobs: JobSettings = JobSettings()
     logging: LoggingSettings = LoggingSettings()
     tracing: TracingSettings = TracingSettings()
@@ -340,6 +354,11 @@ class Settings(BaseSettings):
     def milvus_is_embedded(self) -> bool:
         """Whether the vector store is Milvus Lite in the data directory."""
         return self.milvus.uri is None
+
+    @property
+    def files_folder(self) -> Path:
+        """Where uploaded files wait; every process of an installation sees it."""
+        return self.uploads.folder or self.data_dir.absolute() / "files"
 
     @property
     def is_embedded(self) -> bool:
