@@ -12,6 +12,7 @@ ENV_PREFIX = "RAG_"
 
 RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+LanguageCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]{2,32}$")]
 Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -185,6 +186,40 @@ class DomainSettings(Section):
     encoder: str | None = None
 
 
+class ArchiveSettings(Section):
+    """What a file may unpack to: archives, mails, and the office formats, which are archives inside."""
+
+    max_ratio: int = Field(100, ge=2, le=10_000)
+    max_depth: int = Field(3, ge=1, le=10)
+    max_members: int = Field(1000, ge=1, le=100_000)
+    max_bytes: int = Field(268_435_456, ge=1_048_576)
+
+
+class OcrSettings(Section):
+    """Recognition of characters in pictures, where tesserocr is installed."""
+
+    enabled: bool = True
+    languages: list[LanguageCode] = Field(default=["eng"], min_length=1, max_length=8)
+    data_dir: Path | None = None
+    dpi: int = Field(200, ge=72, le=600)
+    max_pages: int = Field(30, ge=1)
+
+
+class ParsingSettings(Section):
+    """Reading files, in processes of their own."""
+
+    processes: int = Field(2, ge=1, le=64)
+    queue: int = Field(32, ge=1, le=10_000)
+    files_per_process: int = Field(50, ge=1)
+    memory_mb: int = Field(512, ge=256, le=65_536)
+    cpu_s: int = Field(60, ge=1, le=3600)
+    timeout_s: Seconds = 90.0
+    max_pages: int = Field(2000, ge=1)
+    max_text_chars: int = Field(10_000_000, ge=1000, le=100_000_000)
+    archive: ArchiveSettings = ArchiveSettings()
+    ocr: OcrSettings = OcrSettings()
+
+
 class ChunkingSettings(Section):
     """The size of the pieces documents are cut into."""
 
@@ -314,6 +349,7 @@ class Settings(BaseSettings):
     rate_limit: RateLimitSettings = RateLimitSettings()
     encoder: EncoderSettings = EncoderSettings()
     domains: dict[DomainName, DomainSettings] = Field(default={"general": DomainSettings()}, max_length=16)
+    parsing: ParsingSettings = ParsingSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     chat: ChatSettings = ChatSettings()

@@ -8,6 +8,7 @@
     │   ├── BodyTooLargeError   413
     │   ├── BodyTooSlowError    408
     │   ├── InvalidFilterError, InvalidCursorError, UnknownDomainError, FeatureDisabledError
+    │   ├── FileError           422   a file cannot be read: one class per cause, in file_errors.py
     │   ├── NotFoundError       404
     │   └── ConflictError       409
     │       └── IdTakenError, OnHoldError, KeyReusedError, JobLostError
