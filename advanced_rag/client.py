@@ -37,9 +37,9 @@ def _read(response: httpx2.Response) -> Json:
 class _Calls(Generic[Answer]):
     """Every call of the API; how it is sent, and so whether the answer is awaited, is the client's business."""
 
-    def ingest(self, documents: Sequence[Mapping[str, Any]]) -> Answer:
-        """Ingest documents."""
-        return self._send("POST", "/v1/ingest", {"documents": list(documents)})
+    def ingest(self, documents: Sequence[Mapping[str, Any]], *, wait: bool = True) -> Answer:
+        """Ingest texts; without ``wait`` they are finished in the background, and the answer names their jobs."""
+        return self._send("POST", "/v1/ingest", {"documents": list(documents)}, {"wait": wait})
 
     def document(self, document_id: str) -> Answer:
         """Return a document."""

@@ -244,7 +244,7 @@ def _work(settings: Settings, database: Sql, index: Index, quotas: QuotaService,
     mine: Any = {"owner": owner, "lease_s": lease_s}
     files, chunker = FileStore(settings.files_folder), Chunker(index.semantic.encoder, settings.chunking)
     parser = ParserPool(settings.parsing)
-    stack.callback(parser.close)
+    stack.push_async_callback(parser.close)
     removal, rights = Removal(database, index, **mine), RightsService(database, index, **mine)
     pipeline = Pipeline(database, index, chunker, parser, files, quotas, removal, **mine)
     sweep = Housekeeping(database, files, settings.jobs)

@@ -112,11 +112,13 @@ ACROSS = {
     "KeyRing",  # whose key is this?
     "Register",  # who is this user?
     "UsageBook",
+    "IdempotencyBook",
     "TicketBox",  # whose ticket is this?
 }
 REACHES_ACROSS = {
     "container",
     "services/health",
+    "services/housekeeping",  # sweeps for everybody
     "services/jobs",
     "services/keys",
     "services/quotas",

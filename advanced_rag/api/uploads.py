@@ -58,7 +58,8 @@ async def received(request: Request, files: FileStore, tenant: TenantId) -> Asyn
         async with _form(request, settings) as form:
             options = _options(form.get("documents"))
             for upload in _files(form, settings):
-                saved.append(await _save(upload, files, tenant, settings))
+                source = await _save(upload, files, tenant)
+                saved.append(source)
         yield _uploads(saved, options)
     except BaseException:
         for source in saved:
@@ -97,7 +98,7 @@ def _files(form: Any, settings: UploadSettings) -> list[UploadFile]:
     return files
 
 
-async def _save(upload: UploadFile, files: FileStore, tenant: TenantId, settings: UploadSettings) -> Source:
+async def _save(upload: UploadFile, files: FileStore, tenant: TenantId) -> Source:
     async def parts() -> AsyncIterator[bytes]:
         while part := await upload.read(_PART_BYTES):
             yield part

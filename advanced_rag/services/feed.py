@@ -6,7 +6,7 @@ look; where it is lost, a look every second finds out.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -84,7 +84,7 @@ class JobFeed:
 
     async def follow(
         self, tenant: TenantId, after: int | None, *, job_id: str | None = None, user_id: str | None = None
-    ) -> AsyncIterator[JobEvent]:
+    ) -> AsyncGenerator[JobEvent]:
         """Yield events from a cursor on (from now on, where it is None), for as long as somebody takes them.
 
         Raises SlowConsumerError when they are not taken, and what reading SQL raises.

@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from advanced_rag.config import JobSettings
 from advanced_rag.services.sql import Sql
+from advanced_rag.storage.database import Transaction
 from advanced_rag.storage.files import FileStore
-from advanced_rag.storage.idempotency import expire
+from advanced_rag.storage.idempotency import IdempotencyBook
 from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.telemetry.logs import get_logger
 
@@ -42,17 +44,19 @@ class Housekeeping:
         limit_s = self._settings.retention_days * _DAY_S
         while await self._database.write_across(lambda t: JobRepository(t, "").expire(limit_s, _BATCH)) == _BATCH:
             pass
-        await self._database.write_across(expire)
+        await self._database.write_across(lambda t: IdempotencyBook(t).expire())
         await self._sweep_files()
 
     async def _sweep_files(self) -> None:
         left = await asyncio.to_thread(lambda: list(self._files.left(_FILE_AGE_S)))
         for start in range(0, len(left), _BATCH):
             part = left[start : start + _BATCH]
-            needed = await self._database.read_across(
-                lambda t, ids=[job for _, job in part]: JobRepository(t, "").unended(ids)
-            )  # type: ignore[misc]
+            needed = await self._database.read_across(partial(_needed, [job_id for _, job_id in part]))
             for tenant, job_id in part:
                 if job_id not in needed:
                     await asyncio.to_thread(self._files.remove, tenant, job_id)
                     _log.info("file_swept", job_id=job_id)
+
+
+def _needed(job_ids: Sequence[str], transaction: Transaction) -> set[str]:
+    return JobRepository(transaction, "").unended(job_ids)

@@ -7,6 +7,7 @@ the workers (services/jobs.py).
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from advanced_rag.exceptions import OverloadedError, RagError, UnavailableError
 from advanced_rag.models.documents import DocumentInput, IngestResult, TenantId
@@ -116,7 +117,7 @@ class IngestService:
                 current = await self._pipeline.finish(tenant, works)
         except (UnavailableError, OverloadedError) as error:
             _log.warning("ingest_failed", code=error.code, documents=len(begun))
-            await self._database.write(tenant, lambda t: self._give_up(t, begun, error))
+            await self._database.write(tenant, partial(self._give_up, begun=begun, error=error))
             return {item.job.document_id: _failed(item, error) for item in begun}
         return {item.job.document_id: _succeeded(item, current) for item in begun}
 
@@ -131,15 +132,9 @@ class IngestService:
 
 
 def _result(item: Admitted) -> IngestResult:
-    status = "unchanged" if item.status == "unchanged" else "failed"
-    return IngestResult(
-        item.document_id,
-        status,
-        item.version,
-        item.chunks if status == "unchanged" else 0,
-        item.error_code,
-        item.error_message,
-    )
+    if item.status == "unchanged":
+        return IngestResult(item.document_id, "unchanged", item.version, item.chunks)
+    return IngestResult(item.document_id, "failed", item.version, 0, item.error_code, item.error_message)
 
 
 def _succeeded(item: Begun, current: dict[str, int]) -> IngestResult:

@@ -1,4 +1,4 @@
-"""The way in: one transaction takes documents as new versions, invisible, with a job each that says they must be finished."""
+"""The way in: one transaction takes documents as new versions, invisible, each with a job that says it must be finished."""
 
 import asyncio
 import uuid
@@ -17,7 +17,7 @@ from advanced_rag.exceptions import (
     RagError,
     StorageQuotaExceededError,
 )
-from advanced_rag.models.documents import DocumentInput, DocumentVersion, Span
+from advanced_rag.models.documents import DocumentInput, DocumentVersion, Source, Span
 from advanced_rag.models.identity import Principal
 from advanced_rag.models.jobs import Job, JobNews, JobState, Stage
 from advanced_rag.models.quota import NOTHING, Holdings
@@ -271,10 +271,18 @@ def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, 
         start=number,
         below=number + 1,
         user_id=principal.user_id,
-        stage="received" if source else "chunked",
+        stage="received" if given.source else "chunked",
         total=len(chunks),
     )
     return Begun(version, job, rights, replaces=state.current_version is not None)
+
+
+def _told_of(source: Source | None) -> dict[str, object] | None:
+    return {"name": source.name, "bytes": source.bytes, "sha256": source.sha256} if source else None
+
+
+def _refused(item: _Prepared, error: RagError) -> Admitted:
+    return Admitted(item.document.id, item.job_id, "failed", error_code=error.code, error_message=error.message)
 
 
 def _unchanged(item: _Prepared, state: DocumentState) -> Admitted:

@@ -20,7 +20,7 @@ _DEAD_AT_ONCE = 500
 
 
 class JobDesk:
-    """Tells of jobs: everybody of his own, administrators of the index of all of their tenant's."""
+    """Tells of jobs: everybody of his own, who sees every document of all of them."""
 
     def __init__(self, database: Sql, feed: JobFeed, files: FileStore, worker: JobWorker, *, lease_s: float) -> None:
         self._database = database
@@ -110,7 +110,7 @@ class JobDesk:
 
 def seen_by(principal: Principal) -> str | None:
     """Return whose jobs somebody sees: his own, or everybody's."""
-    return None if principal.may("admin:index") else principal.user_id
+    return None if principal.may("documents:all") else principal.user_id
 
 
 def _retry(transaction: TenantTransaction, job_id: str) -> Job | None:

@@ -53,6 +53,12 @@ class IdempotencyRepository:
         )
 
 
-def expire(transaction: Transaction) -> None:
-    """Forget the keys of every tenant whose time is up."""
-    transaction.connection.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at <= now()))
+class IdempotencyBook:
+    """The answered requests of every tenant."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._connection = transaction.connection
+
+    def expire(self) -> None:
+        """Forget the keys whose time is up."""
+        self._connection.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at <= now()))

@@ -68,7 +68,7 @@ class JobRepository:
         )
         return [job_of(row) for row in rows]
 
-    def _head(self, kinds: Sequence[JobKind]) -> Row[Any] | None:
+    def _head(self, kinds: Sequence[JobKind]) -> Any:
         running = (
             select(jobs.c.tenant_id, func.count().label("count"))
             .where(jobs.c.state == "running", jobs.c.lease_until >= database_clock())
@@ -173,14 +173,8 @@ class JobRepository:
 
     def expire(self, older_than_s: float, limit: int) -> int:
         """Delete what ended long ago, with what was told of it; returns how many."""
-        old = (
-            select(jobs.c.id)
-            .where(
-                jobs.c.state.in_(["ready", "failed", "cancelled"]),
-                jobs.c.updated_at < now() - timedelta(seconds=older_than_s),
-            )
-            .limit(limit)
-        )
+        is_old = jobs.c.updated_at < now() - timedelta(seconds=older_than_s)
+        old = select(jobs.c.id).where(jobs.c.state.in_(["ready", "failed", "cancelled"]), is_old).limit(limit)
         return len(self._connection.execute(delete(jobs).where(jobs.c.id.in_(old)).returning(jobs.c.id)).all())
 
     def unended(self, job_ids: Iterable[str]) -> set[str]:

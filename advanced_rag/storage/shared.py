@@ -1,6 +1,6 @@
 """Redis: what replicas share. The service goes on without it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
@@ -53,7 +53,7 @@ class Bell:
         with suppress(RedisError, OSError):
             await self._client.publish(_CHANNEL, tenant)
 
-    async def heard(self) -> AsyncIterator[TenantId]:
+    async def heard(self) -> AsyncGenerator[TenantId]:
         """Yield the tenants others tell of; raises SharedStoreError when Redis is gone."""
         try:
             async with self._client.pubsub() as listening:

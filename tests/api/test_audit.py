@@ -36,7 +36,9 @@ def entries(service: LiveService, admin: dict[str, str], query: str = "") -> lis
 def test_what_was_done_is_written_down_without_contents(service):
     admin = service.key("Writers", user_id="ann")
     document = {"id": "plan", "title": "Secret plan", "text": "We open a shop in Leeds."}
-    made = service.request("POST", "/v1/ingest", headers={**admin, "X-Request-ID": "r-1"}, json={"documents": [document]})
+    made = service.request(
+        "POST", "/v1/ingest?wait=true", headers={**admin, "X-Request-ID": "r-1"}, json={"documents": [document]}
+    )
     assert made.is_success
     service.request("POST", "/v1/retrieve", headers=admin, json={"query": "shop"})
     service.request("DELETE", "/v1/documents/plan", headers=admin)

@@ -29,7 +29,9 @@ def admin(service) -> dict[str, str]:
 
 
 def ingest(service: LiveService, who: dict[str, str], key: str, text: str, **more) -> None:
-    answer = service.request("POST", "/v1/ingest", headers=who, json={"documents": [{"id": key, "text": text, **more}]})
+    answer = service.request(
+        "POST", "/v1/ingest?wait=true", headers=who, json={"documents": [{"id": key, "text": text, **more}]}
+    )
     assert answer.json()["documents"][0]["status"] in {"created", "replaced"}
 
 

@@ -29,7 +29,7 @@ def limited(service: LiveService, tenant: str, **quotas: int) -> dict[str, str]:
 
 def ingest(service: LiveService, who: dict[str, str], **texts: str) -> list[tuple[str, str | None]]:
     documents = [{"id": key, "text": text} for key, text in texts.items()]
-    answer = service.request("POST", "/v1/ingest", headers=who, json={"documents": documents})
+    answer = service.request("POST", "/v1/ingest?wait=true", headers=who, json={"documents": documents})
     assert answer.status_code == 200, answer.text
     return [(item["status"], item.get("error", {}).get("code")) for item in answer.json()["documents"]]
 

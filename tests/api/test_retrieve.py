@@ -24,7 +24,7 @@ DOCUMENTS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def documents(service):
-    assert service.post("/v1/ingest", documents=DOCUMENTS).status_code == 200
+    assert service.post("/v1/ingest?wait=true", documents=DOCUMENTS).status_code == 200
 
 
 def retrieve(service, query, **options):

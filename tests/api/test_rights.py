@@ -34,7 +34,7 @@ def ben(service) -> dict[str, str]:
 
 
 def ingest(service: LiveService, who: dict[str, str], **document) -> dict:
-    answer = service.request("POST", "/v1/ingest", headers=who, json={"documents": [document]})
+    answer = service.request("POST", "/v1/ingest?wait=true", headers=who, json={"documents": [document]})
     return answer.json()["documents"][0]
 
 

@@ -64,7 +64,7 @@ class Writer(HttpUser):
         number = next(_numbers)
         text = f"Minutes {number}. " + f"The {random.choice(TOPICS)} were discussed at length. " * 20
         documents = [{"id": f"minutes-{number % 50}", "text": text}]
-        self.client.post("/v1/ingest", json={"documents": documents}, name="ingest")
+        self.client.post("/v1/ingest?wait=true", json={"documents": documents}, name="ingest")
 
 
 @events.quitting.add_listener

@@ -16,7 +16,8 @@ def test_what_people_write_never_reaches_the_log(data_dir):
     with running(data_dir, RAG_LOGGING__LEVEL="debug") as service:
         with httpx2.Client(base_url=service.url, headers={"Authorization": f"Bearer {SECRET}"}, timeout=30) as client:
             client.post(
-                "/v1/ingest", json={"documents": [{"id": "a", "title": SECRET, "text": SECRET, "metadata": {"a": SECRET}}]}
+                "/v1/ingest?wait=true",
+                json={"documents": [{"id": "a", "title": SECRET, "text": SECRET, "metadata": {"a": SECRET}}]},
             )
             client.post("/v1/retrieve", json={"query": SECRET, "filters": {"a": SECRET}})
             client.post("/v1/retrieve", json={"query": SECRET, "domain": SECRET})

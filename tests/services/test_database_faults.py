@@ -30,7 +30,9 @@ def server() -> Iterator[Postgres]:
 def service_on(server: Postgres, data_dir: Path, **settings: float) -> Iterator[LiveService]:
     database = DatabaseSettings(url=SecretStr(make_database(server.url)), **settings)
     with LiveService(data_dir, database=database, admission=AdmissionSettings(retrieve=200)) as live:
-        assert live.post("/v1/ingest", documents=[{"id": "birds", "text": "Kingfishers nest in tunnels."}]).is_success
+        assert live.post(
+            "/v1/ingest?wait=true", documents=[{"id": "birds", "text": "Kingfishers nest in tunnels."}]
+        ).is_success
         yield live
 
 
@@ -65,7 +67,7 @@ def test_a_restart_between_two_requests_is_not_noticed(server, data_dir):
         server.stop()
         server.start()
         assert found(service) == (200, ["birds"])
-        assert service.post("/v1/ingest", documents=[{"id": "fish", "text": "Herrings swim."}]).is_success
+        assert service.post("/v1/ingest?wait=true", documents=[{"id": "fish", "text": "Herrings swim."}]).is_success
 
 
 def test_while_it_is_frozen_nobody_waits_longer_than_the_time_limit(server, data_dir):

@@ -15,7 +15,7 @@ def test_a_service_without_documents_finds_nothing_and_nothing_is_amiss(service)
 
 @pytest.fixture
 def birds(service: LiveService) -> LiveService:
-    assert service.post("/v1/ingest", documents=[{"id": "birds", "text": TEXT}]).is_success
+    assert service.post("/v1/ingest?wait=true", documents=[{"id": "birds", "text": TEXT}]).is_success
     return service
 
 
@@ -55,6 +55,8 @@ def test_chat_passes_on_what_was_missing(birds):
 
 def test_a_document_that_cannot_be_indexed_fails_alone_and_is_not_visible(birds):
     lose(birds, SPARSE)
-    (result,) = birds.post("/v1/ingest", documents=[{"id": "fish", "text": "Pike hunt alone."}]).json()["documents"]
+    (result,) = birds.post("/v1/ingest?wait=true", documents=[{"id": "fish", "text": "Pike hunt alone."}]).json()[
+        "documents"
+    ]
     assert (result["status"], result["error"]["code"]) == ("failed", "vector_store_refused")
     assert birds.get("/v1/documents/fish").status_code == 404

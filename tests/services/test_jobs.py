@@ -27,7 +27,10 @@ class Database:
 def test_neither_an_outage_nor_a_fault_ends_the_worker():
     async def run() -> None:
         database = Database(DatabaseUnavailableError("down"), KeyError("a fault"))
-        worker = JobWorker(database, ingest=None, rights=None, settings=JobSettings(interval_s=0.01), owner="me")
+        settings = JobSettings(interval_s=0.01)
+        worker = JobWorker(
+            database, pipeline=None, removal=None, rights=None, housekeeping=None, settings=settings, owner="me"
+        )
         task = asyncio.create_task(worker.run())
         await asyncio.wait_for(database.reached.wait(), 10)
         task.cancel()

@@ -34,7 +34,7 @@ def hits(service: LiveService, **options) -> list[tuple[str, str]]:
 def test_the_model_decides_the_order_unless_it_is_told_not_to(data_dir, model):
     retrieval = RetrievalSettings(rerank_model=model, rerank_weight=1.0)
     with LiveService(data_dir, retrieval=retrieval) as service:
-        assert service.post("/v1/ingest", documents=DOCUMENTS).is_success
+        assert service.post("/v1/ingest?wait=true", documents=DOCUMENTS).is_success
         scores = CrossEncoder(model, device="cpu").predict([("how do i reset the pump?", f"the. {text}") for text in TEXTS])
         best_first = [DOCUMENTS[index]["id"] for index in scores.reshape(-1).argsort()[::-1]]
         assert hits(service) == [(key, "rerank") for key in best_first]
@@ -44,11 +44,11 @@ def test_the_model_decides_the_order_unless_it_is_told_not_to(data_dir, model):
 def test_the_feature_can_be_switched_off(data_dir, model):
     options = {"retrieval": RetrievalSettings(rerank_model=model), "features": FeatureSettings(reranking=False)}
     with LiveService(data_dir, **options) as service:
-        assert service.post("/v1/ingest", documents=DOCUMENTS).is_success
+        assert service.post("/v1/ingest?wait=true", documents=DOCUMENTS).is_success
         assert {kind for _, kind in hits(service)} == {"fused"}
 
 
 def test_without_a_model_a_wish_for_it_is_answered_with_a_mark(service):
-    assert service.post("/v1/ingest", documents=DOCUMENTS).is_success
+    assert service.post("/v1/ingest?wait=true", documents=DOCUMENTS).is_success
     answer = service.post("/v1/retrieve", query="pump", rerank=True).json()
     assert answer["degraded"] == [{"component": "rerank", "reason": "feature_disabled"}]

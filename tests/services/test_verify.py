@@ -5,18 +5,19 @@ import pytest
 
 from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion
 from advanced_rag.models.index import SEMANTIC, SPARSE
+from advanced_rag.models.jobs import new_job
 from advanced_rag.models.rights import Rights
 from advanced_rag.storage.collections import IndexRow
 from advanced_rag.storage.documents import DocumentRepository, NewVersion
 from advanced_rag.storage.ids import chunk_id
-from advanced_rag.storage.jobs import JobRepository, new_job
+from advanced_rag.storage.jobs import JobRepository
 
 TEXT = "Otters hold hands while they sleep."
 
 
 @pytest.fixture(autouse=True)
 def document(service):
-    assert service.post("/v1/ingest", documents=[{"id": "otters", "text": TEXT}]).is_success
+    assert service.post("/v1/ingest?wait=true", documents=[{"id": "otters", "text": TEXT}]).is_success
 
 
 def verify(service, **body) -> dict:
@@ -56,7 +57,7 @@ def test_vectors_of_a_version_in_work_are_left_alone(service):
         documents = DocumentRepository(connection)
         documents.lock([key])
         documents.add_versions([NewVersion(version, TEXT, "hash", (chunk,))])
-        JobRepository(connection, "another replica").add([new_job(DEFAULT_TENANT, "index", key, 1, 2)], lease_s=60)
+        JobRepository(connection, "another replica").add([new_job(DEFAULT_TENANT, "ingest", key, 1, 2)], lease_s=60)
 
     service.run(container.database.write(DEFAULT_TENANT, begin))
     service.run(container.index.add(DEFAULT_TENANT, [(version, [chunk])], {key: Rights()}))

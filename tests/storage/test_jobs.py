@@ -6,11 +6,12 @@ from pathlib import Path
 from sqlalchemy import text
 
 from advanced_rag.models.documents import DEFAULT_TENANT
-from advanced_rag.storage.jobs import JobRepository, new_job
+from advanced_rag.models.jobs import new_job
+from advanced_rag.storage.jobs import JobRepository
 
 
 def job(n: int = 0):
-    return new_job(DEFAULT_TENANT, "index", f"doc {n}", 1, 2)
+    return new_job(DEFAULT_TENANT, "ingest", f"doc {n}", 1, 2)
 
 
 def test_a_queued_job_is_claimed_once(write):
@@ -70,5 +71,5 @@ def test_the_statement_of_the_runbook_lets_dead_jobs_run_again(write):
 
 def test_releasing_gives_every_running_job_back(write):
     write(lambda c: JobRepository(c, "gone").add([job()], lease_s=60))
-    write(lambda c: JobRepository(c, "me").release_all())
+    write(lambda c: JobRepository(c, "me").release(everybody=True))
     assert len(write(lambda c: JobRepository(c, "me").claim(10, 60))) == 1

@@ -33,7 +33,7 @@ async def list_jobs(
     cursor: Annotated[str | None, Query(max_length=600)] = None,
     status: JobState | None = None,
 ) -> JobPage:
-    """List jobs, newest first: one's own, or with the scope ``admin:index`` all of the tenant's."""
+    """List jobs, newest first: one's own, or with the scope ``documents:all`` all of the tenant's."""
     page = await context.services.jobs.page(context.principal, limit, cursor, status)
     return JobPage(jobs=[JobOut.of(item) for item in page.items], next_cursor=page.next_cursor)
 
@@ -65,7 +65,7 @@ async def retry_job(job_id: JobIdPath, context: BoundedContext) -> JobOut:
 @router.get(
     "/v1/jobs/{job_id}/events",
     dependencies=[needs("ingest")],
-    response_class=EventSourceResponse,
+    response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def follow_job(
@@ -86,12 +86,15 @@ async def follow_job(
 async def _events(job_id: str, after: int, context: RequestContext, counts: SocketCounts) -> AsyncIterator[bytes]:
     settings: Settings = context.services.settings
     try:
-        async with counts.taken(context.principal), asyncio.timeout(settings.server.websocket_lifetime_s):
-            async with aclosing(context.services.feed.follow(context.tenant, after, job_id=job_id)) as events:
-                async for event in events:
-                    yield _wire(event)
-                    if event.news.state in ENDED:
-                        return
+        async with (
+            counts.taken(context.principal),
+            asyncio.timeout(settings.server.websocket_lifetime_s),
+            aclosing(context.services.feed.follow(context.tenant, after, job_id=job_id)) as events,
+        ):
+            async for event in events:
+                yield _wire(event)
+                if event.news.state in ENDED:
+                    return
     except TimeoutError:
         return  # clients come back with the last cursor
     except RagError as error:
