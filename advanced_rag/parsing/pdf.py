@@ -20,14 +20,14 @@ from advanced_rag.file_errors import (
     TooManyPagesError,
 )
 from advanced_rag.models.parsed import PageFeatures
-from advanced_rag.parsing.classify import measure
+from advanced_rag.parsing.classify import PICTURED, measure
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
 from advanced_rag.parsing.lines import title_key, to_markdown
 from advanced_rag.parsing.ocr import MAX_PIXELS, OCR_UNAVAILABLE, Reader, opened_reader
 
 OCR_STOPPED = "ocr_page_limit"
 PAGES_UNREADABLE = "unreadable_pages"
-READABLE_CHARS = 8  # letters and digits; a page number alone is no text
+FEW_CHARS = 40  # letters and digits; a stamp or a page number on a scan
 _OBJECTS = 3000  # looked at on one page; drawings may have a million
 _BOOKMARKS = 5000
 _POINTS_PER_INCH = 72
@@ -44,8 +44,9 @@ class _Content:
 
     @property
     def is_picture(self) -> bool:
-        """Whether there is something to see and nothing to read."""
-        return self.is_drawn and sum(map(str.isalnum, self.text)) < READABLE_CHARS
+        """Whether there is something to see and nothing to read but a page number or a stamp."""
+        readable = sum(map(str.isalnum, self.text))
+        return self.is_drawn and (not readable or (readable < FEW_CHARS and self.image_share >= PICTURED))
 
 
 def parse_pdf(source: Source, settings: ParsingSettings) -> Draft:

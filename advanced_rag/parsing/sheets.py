@@ -9,7 +9,7 @@ import python_calamine
 from advanced_rag.config import ParsingSettings
 from advanced_rag.file_errors import EncryptedFileError, TooManyPagesError
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails, table
-from advanced_rag.parsing.plain import decode
+from advanced_rag.parsing.encoding import decode
 
 _DELIMITERS = ",;\t|"
 _SNIFFED_CHARS = 8192
