@@ -19,6 +19,7 @@ from advanced_rag.file_errors import (
 )
 from advanced_rag.parsing.draft import Source, corrupt_if_it_fails
 
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 MACROS_IGNORED = "macros_ignored"
 HARMLESS_BYTES = 1_048_576  # an archive that unpacks to less is no bomb, whatever its ratio
 _IS_ENCRYPTED = 1

@@ -47,7 +47,7 @@ def _tree(text: str) -> html.HtmlElement | None:
         return None
     with corrupt_if_it_fails(etree.LxmlError):
         return html.document_fromstring(
-            content, parser=html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True)
+            content, parser=html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
         )
 
 

@@ -104,7 +104,7 @@ def test_a_page_says_itself_how_it_is_encoded(parsed):
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1251", "koi8-r"]
 )
 def test_text_is_read_in_its_encoding(parsed, encoding):
-    text = "Заявления на отпуск подаются за две недели до его начала.\n" * 20
+    text = "Заявления на отпуск подаются за две недели до его начала.\n" * 20  # noqa: RUF001 - Russian
     assert parsed(text.encode(encoding), "rules.txt").text == text.strip()
 
 
