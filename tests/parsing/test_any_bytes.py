@@ -24,9 +24,33 @@ from tests.support.files import (
     paragraph,
 )
 
-EXTENSIONS = (
-    ["pdf", "docx", "docm", "pptx", "xlsx", "xls", "zip", "tar", "tgz", "gz", "png", "tiff", "eml", "msg", "html", "md", "csv", "tsv", "json", "jsonl", "xml", "py", "txt", "epub", "exe"]
-)
+EXTENSIONS = [
+    "pdf",
+    "docx",
+    "docm",
+    "pptx",
+    "xlsx",
+    "xls",
+    "zip",
+    "tar",
+    "tgz",
+    "gz",
+    "png",
+    "tiff",
+    "eml",
+    "msg",
+    "html",
+    "md",
+    "csv",
+    "tsv",
+    "json",
+    "jsonl",
+    "xml",
+    "py",
+    "txt",
+    "epub",
+    "exe",
+]
 NAMES = st.one_of(st.text(max_size=20), st.sampled_from([f"a.{extension}" for extension in EXTENSIONS]))
 WHOLE = {
     "a.pdf": make_pdf([("Travel", "Rules of travel " * 30), (None, "Second page")]),
