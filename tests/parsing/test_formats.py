@@ -108,6 +108,10 @@ def test_text_is_read_in_its_encoding(parsed, encoding):
     assert parsed(text.encode(encoding), "rules.txt").text == text.strip()
 
 
+def test_single_letters_in_lines_are_no_utf_16(parsed):
+    assert parsed(b"a\nb\nc\nd", "a.txt").text == "a\nb\nc\nd"
+
+
 def test_what_cannot_be_decoded_is_noted(parsed):
     found = parsed(b"a" * 70_000 + b"\n" + b"\xff\xfe" * 3, "a.txt")
     assert found.notes == ("undecodable_characters",)
