@@ -46,7 +46,7 @@ ROOMS = {
     "trafilatura": ("parsing/webpage.py",),
     "markdownify": ("parsing/",),
     "lxml": ("parsing/",),
-    "charset_normalizer": ("parsing/plain.py",),
+    "charset_normalizer": ("parsing/encoding.py",),
     "olefile": ("parsing/",),
     "tesserocr": ("parsing/ocr.py",),
     "PIL": ("parsing/",),

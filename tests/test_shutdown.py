@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from advanced_rag.client import Client
-from tests.support.service import running
+from tests.support.service import INGEST, running
 
 JSON = {"content-type": "application/json"}
 
@@ -18,7 +18,7 @@ def test_what_is_in_work_is_finished_and_nothing_is_left_behind(data_dir, number
     documents = [{"id": str(n), "text": f"Report {n}. " * 200} for n in range(100)]
     with running(data_dir) as service:
         connection = http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=60)
-        connection.request("POST", "/v1/ingest?wait=true", orjson.dumps({"documents": documents}), JSON)
+        connection.request("POST", INGEST, orjson.dumps({"documents": documents}), JSON)
         with Client(service.url) as client:
             client.status()  # the loop came round since: it has the request
         service.process.send_signal(number)

@@ -13,7 +13,10 @@ LINED = 0.5  # of the lines in tables or in code: prose around them explains the
 _TABLE_LINE = re.compile(r"\s*\|.*\|\s*$")
 _FENCE = re.compile(r"\s{0,3}(```|~~~)")
 _NUMBER = re.compile(r"[($€£¥+-]*\d[\d.,/]*[%)]*$")
-_CODE_LINE = re.compile(r".*[;{}]\s*$|\s*(def|class|import|from|return|if|for|while|public|private|#include)\b.*[:;{)]\s*$")
+_BLANKS = {"-", "\u2013", "\u2014", "*"}  # what tables write where there is no number
+_CODE_LINE = re.compile(
+    r".*(=.*|\)\s*);\s*$|.*[{}]\s*$|\s*(def|class|import|from|return|if|for|while|public|private|#include)\b.*[:;{)]\s*$"
+)
 _FEWEST_LINES = 4  # fewer lines than this say nothing about what they are
 
 
@@ -41,10 +44,11 @@ def measure(text: str) -> PageFeatures:
 
 
 def is_row(line: str) -> bool:
-    """Tell whether a line reads like the row of a table: two numbers or more, and few words."""
+    """Tell whether a line reads like the row of a table: two values or more, and few words."""
     words = line[:500].split()
     numbers = sum(1 for word in words if _NUMBER.match(word))
-    return numbers >= 2 and numbers * 4 >= len(words)
+    values = numbers + sum(1 for word in words if word in _BLANKS)
+    return numbers >= 1 and values >= 2 and values * 4 >= len(words)
 
 
 def _is_visual(page: PageFeatures) -> bool:

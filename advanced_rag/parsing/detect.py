@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 import zipfile
 from pathlib import PurePosixPath
 from typing import Literal
@@ -10,6 +11,7 @@ import olefile
 
 from advanced_rag.file_errors import EncryptedFileError, TypeMismatchError, UnsupportedFileTypeError
 from advanced_rag.parsing.draft import Source, corrupt_if_it_fails
+from advanced_rag.parsing.encoding import wide_encoding
 
 FileType = Literal[
     "pdf", "word", "slides", "sheets", "epub", "outlook", "zip", "tar", "gzip", "image",
@@ -57,6 +59,8 @@ _OFFICE_PARTS: tuple[tuple[str, FileType], ...] = (
     ("META-INF/container.xml", "epub"),
 )
 _PDF_WITHIN = 1024  # readers look for the header in the first kilobyte
+_RECORDS_BYTES = 2048
+_FILEPASS = 0x2F
 _TAR_MAGIC = slice(257, 262)
 
 
@@ -115,20 +119,34 @@ def _type_of_open_document(mimetype: bytes) -> FileType:
 
 def _type_of_ole(data: bytes) -> FileType:
     with corrupt_if_it_fails(), olefile.OleFileIO(data) as ole:
-        parts = {entry[0] for entry in ole.listdir(streams=True, storages=False)}
-    if parts & {"EncryptedPackage", "EncryptionInfo", "\x06DataSpaces", "\tDRMContent"}:
+        parts = {entry[0].casefold() for entry in ole.listdir(streams=True, storages=False)}
+        workbook = ole.openstream("Workbook").read(_RECORDS_BYTES) if "workbook" in parts else b""
+    if parts & {"encryptedpackage", "encryptioninfo", "\x06dataspaces", "\tdrmcontent"} or _asks_for_password(workbook):
         raise EncryptedFileError
-    if parts & {"Workbook", "Book"}:
+    if workbook or "book" in parts:
         return "sheets"
     if "__properties_version1.0" in parts:
         return "outlook"
     raise UnsupportedFileTypeError
 
 
+def _asks_for_password(workbook: bytes) -> bool:
+    """Look for the record FILEPASS, which stands among the first of a workbook ([MS-XLS])."""
+    position = 0
+    while position + 4 <= len(workbook):
+        kind, size = struct.unpack_from("<HH", workbook, position)
+        if kind == _FILEPASS:
+            return True
+        position += 4 + size
+    return False
+
+
 def _is_foreign(data: bytes) -> bool:
     """Tell whether bytes are no text, as far as signatures and control characters show."""
     if data.startswith(_FOREIGN):
         return True
+    if wide_encoding(data):
+        return False
     sample = data[:4096]
     controls = len(re.findall(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]", sample))
     return controls * 20 > len(sample)

@@ -9,7 +9,7 @@ from lxml import etree
 from advanced_rag.config import ParsingSettings
 from advanced_rag.file_errors import CorruptFileError, TooManyPagesError
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
-from advanced_rag.parsing.plain import decode
+from advanced_rag.parsing.encoding import decode
 from advanced_rag.parsing.unzip import opened_zip, read_member, xml_root
 from advanced_rag.parsing.webpage import to_markdown
 

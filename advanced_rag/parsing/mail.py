@@ -10,7 +10,7 @@ import olefile
 
 from advanced_rag.parsing.archive import Budget, ParsePart, Part, sections
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails, one_line
-from advanced_rag.parsing.plain import decode
+from advanced_rag.parsing.encoding import decode
 from advanced_rag.parsing.webpage import to_markdown
 
 _HEADERS = ("From", "To", "Cc", "Date")

@@ -28,7 +28,7 @@ def opened_reader(settings: OcrSettings) -> Iterator[Reader]:
 
     Raises OcrUnavailableError when it is switched off, not installed, or lacks a language.
     """
-    folder = _data_dir(settings)
+    folder = languages_dir(settings)
     if folder is None:
         raise OcrUnavailableError
     os.environ["OMP_THREAD_LIMIT"] = "1"  # threads of one page wait for one another more than they help
@@ -75,7 +75,7 @@ def _gray(frame: Image.Image) -> Image.Image:
     return frame.convert("L")
 
 
-def _data_dir(settings: OcrSettings) -> Path | None:
+def languages_dir(settings: OcrSettings) -> Path | None:
     """Return the folder that holds the data of every language, None where there is none."""
     if not settings.enabled:
         return None

@@ -20,14 +20,14 @@ from advanced_rag.file_errors import (
     TooManyPagesError,
 )
 from advanced_rag.models.parsed import PageFeatures
-from advanced_rag.parsing.classify import measure
+from advanced_rag.parsing.classify import PICTURED, measure
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
 from advanced_rag.parsing.lines import title_key, to_markdown
-from advanced_rag.parsing.ocr import MAX_PIXELS, OCR_UNAVAILABLE, Reader, opened_reader
+from advanced_rag.parsing.ocr import MAX_PIXELS, OCR_UNAVAILABLE, opened_reader
 
 OCR_STOPPED = "ocr_page_limit"
 PAGES_UNREADABLE = "unreadable_pages"
-READABLE_CHARS = 8  # letters and digits; a page number alone is no text
+FEW_CHARS = 40  # letters and digits; a stamp or a page number on a scan
 _OBJECTS = 3000  # looked at on one page; drawings may have a million
 _BOOKMARKS = 5000
 _POINTS_PER_INCH = 72
@@ -44,8 +44,9 @@ class _Content:
 
     @property
     def is_picture(self) -> bool:
-        """Whether there is something to see and nothing to read."""
-        return self.is_drawn and sum(map(str.isalnum, self.text)) < READABLE_CHARS
+        """Whether there is something to see and nothing to read but a page number or a stamp."""
+        readable = sum(map(str.isalnum, self.text))
+        return self.is_drawn and (not readable or (readable < FEW_CHARS and self.image_share >= PICTURED))
 
 
 def parse_pdf(source: Source, settings: ParsingSettings) -> Draft:
@@ -131,7 +132,7 @@ def _features(text: str, content: _Content) -> PageFeatures:
         measure(text),
         image_share=content.image_share,
         is_landscape=content.is_landscape,
-        is_recognised=content.is_picture,
+        is_recognised=content.is_picture and not text,
     )
 
 
@@ -140,14 +141,18 @@ def _recognise(document: pypdfium2.PdfDocument, pages: list[Page], pictures: lis
     try:
         with opened_reader(settings) as reader:
             for number in pictures[: settings.max_pages]:
-                pages[number] = replace(pages[number], text=_recognised(document, number, reader, settings))
+                pages[number] = _recognised(pages[number], reader(_rendered(document, number, settings.dpi)))
     except OcrUnavailableError:
         return [OCR_UNAVAILABLE]
     return [OCR_STOPPED] if len(pictures) > settings.max_pages else []
 
 
-def _recognised(document: pypdfium2.PdfDocument, number: int, reader: Reader, settings: OcrSettings) -> str:
-    return to_markdown(reader(_rendered(document, number, settings.dpi)), {})
+def _recognised(page: Page, text: str) -> Page:
+    """Return the page with recognised text, unless what stood there says more."""
+    found = to_markdown(text, {})
+    if len(found) <= len(page.text) or page.features is None:
+        return page
+    return Page(found, replace(page.features, characters=len(found), is_recognised=True))
 
 
 def _rendered(document: pypdfium2.PdfDocument, number: int, dpi: int) -> Image.Image:

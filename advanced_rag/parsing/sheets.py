@@ -9,7 +9,8 @@ import python_calamine
 from advanced_rag.config import ParsingSettings
 from advanced_rag.file_errors import EncryptedFileError, TooManyPagesError
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails, table
-from advanced_rag.parsing.plain import decode
+from advanced_rag.parsing.encoding import decode
+from advanced_rag.parsing.unzip import ZIP_MAGIC, check_package
 
 _DELIMITERS = ",;\t|"
 _SNIFFED_CHARS = 8192
@@ -17,17 +18,18 @@ _Cell = int | float | str | bool | time | date | datetime | timedelta
 
 
 def parse_sheets(source: Source, settings: ParsingSettings) -> Draft:
-    """Read a workbook: values, not formulas; a sheet is a page. Macros are never looked at.
+    """Read a workbook: values, not formulas; a sheet is a page. Macros are never run.
 
-    Raises EncryptedFileError when it needs a password, CorruptFileError, TooManyPagesError.
+    Raises ArchiveTooLargeError, ExternalEntitiesError, EncryptedFileError, CorruptFileError, TooManyPagesError.
     """
+    notes = check_package(source, settings.archive) if source.data.startswith(ZIP_MAGIC) else []
     with corrupt_if_it_fails(python_calamine.CalamineError):
         book = _open(source.data)
         names = book.sheet_names
         if len(names) > settings.max_pages:
             raise TooManyPagesError
         pages = [_sheet(book, name) for name in names]
-    return Draft("application/vnd.ms-excel", [page for page in pages if page], is_paged=True)
+    return Draft("application/vnd.ms-excel", pages, is_paged=True, notes=notes)
 
 
 def parse_csv(source: Source) -> Draft:

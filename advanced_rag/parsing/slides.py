@@ -1,12 +1,15 @@
 """Slides: a page each, with the title as its heading, then text and tables from top to bottom, then the notes."""
 
 import io
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import pptx
+from lxml import etree
 from pptx.exc import PythonPptxError
 from pptx.shapes.group import GroupShape
 from pptx.shapes.picture import Picture
@@ -26,7 +29,7 @@ def parse_slides(source: Source, settings: ParsingSettings) -> Draft:
     Raises ArchiveTooLargeError, ExternalEntitiesError, CorruptFileError, TooManyPagesError.
     """
     notes = check_package(source, settings.archive)
-    with corrupt_if_it_fails(PythonPptxError):
+    with corrupt_if_it_fails(PythonPptxError, etree.LxmlError, zipfile.BadZipFile, zlib.error):
         deck = pptx.Presentation(io.BytesIO(source.data))
         if len(deck.slides) > settings.max_pages:
             raise TooManyPagesError

@@ -9,7 +9,7 @@ from lxml import etree
 
 from advanced_rag.file_errors import ExternalEntitiesError
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
-from advanced_rag.parsing.plain import decode
+from advanced_rag.parsing.encoding import decode
 from advanced_rag.parsing.unzip import xml_root
 from advanced_rag.parsing.webpage import to_markdown
 

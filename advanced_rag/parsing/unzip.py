@@ -10,12 +10,20 @@ from contextlib import contextmanager
 from lxml import etree
 
 from advanced_rag.config import ArchiveSettings
-from advanced_rag.file_errors import ArchiveTooLargeError, CorruptFileError, EncryptedFileError, ExternalEntitiesError
+from advanced_rag.file_errors import (
+    ArchiveTooLargeError,
+    CorruptFileError,
+    EncryptedFileError,
+    ExternalEntitiesError,
+    UnsupportedFileTypeError,
+)
 from advanced_rag.parsing.draft import Source, corrupt_if_it_fails
 
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 MACROS_IGNORED = "macros_ignored"
 HARMLESS_BYTES = 1_048_576  # an archive that unpacks to less is no bomb, whatever its ratio
 _IS_ENCRYPTED = 1
+_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others have no bound on the memory they take
 _XML = (".xml", ".rels", ".vml", ".opf", ".ncx", ".xhtml")
 _DECLARATION = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
 _WIDE_DECLARATION = re.compile(b"|".join("<!DOCTYPE".encode(name) for name in ("utf-16-le", "utf-16-be")))
@@ -46,9 +54,14 @@ def check_ratio(unpacked: int, packed: int, limits: ArchiveSettings) -> None:
 
 
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Unpack one member; no more comes out than the directory said. Raises EncryptedFileError, CorruptFileError."""
+    """Unpack one member; no more comes out than the directory said.
+
+    Raises EncryptedFileError, UnsupportedFileTypeError for forgotten ways of packing, CorruptFileError.
+    """
     if info.flag_bits & _IS_ENCRYPTED:
         raise EncryptedFileError
+    if info.compress_type not in _COMPRESSIONS:
+        raise UnsupportedFileTypeError
     with corrupt_if_it_fails(zipfile.BadZipFile, zlib.error):
         return archive.read(info)
 

@@ -6,7 +6,7 @@ import markdownify
 from lxml import etree, html
 
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
-from advanced_rag.parsing.plain import decode
+from advanced_rag.parsing.encoding import decode
 
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
 _PROLOGUE = re.compile(r"\s*<\?xml[^>]*\?>")
@@ -47,7 +47,7 @@ def _tree(text: str) -> html.HtmlElement | None:
         return None
     with corrupt_if_it_fails(etree.LxmlError):
         return html.document_fromstring(
-            content, parser=html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True)
+            content, parser=html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
         )
 
 
@@ -91,14 +91,16 @@ def _all_text(tree: html.HtmlElement) -> str:
 
 def _open_layout_tables(tree: html.HtmlElement) -> None:
     """Make plain blocks of tables that hold tables or a single column: they place things, as mails and old pages do."""
-    layouts = [
-        item for item in tree.iter("table") if item.find(".//table") is not None or not item.xpath(".//tr[count(td|th)>1]")
-    ]
-    parts = [part for part in tree.iter("tbody", "thead", "tfoot", "tr", "td", "th")]
+    layouts = {table for table in tree.iter("table") if _is_layout(table)}
+    parts = list(tree.iter("tbody", "thead", "tfoot", "tr", "td", "th"))
     for part in [part for part in parts if next(part.iterancestors("table"), None) in layouts]:
         part.tag = "div"
     for layout in layouts:
         layout.tag = "div"
+
+
+def _is_layout(table: html.HtmlElement) -> bool:
+    return table.find(".//table") is not None or not table.xpath("boolean(.//tr[count(td|th) > 1])")
 
 
 def _depth(tree: html.HtmlElement) -> int:

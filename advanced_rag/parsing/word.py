@@ -1,6 +1,9 @@
 """Word documents: headings by style, lists, tables."""
 
 import io
+import zipfile
+import zlib
+from xml.parsers.expat import ExpatError
 
 import mammoth
 
@@ -18,7 +21,7 @@ def parse_word(source: Source, settings: ParsingSettings) -> Draft:
     Raises ArchiveTooLargeError, ExternalEntitiesError, CorruptFileError.
     """
     notes = check_package(source, settings.archive)
-    with corrupt_if_it_fails():
+    with corrupt_if_it_fails(ExpatError, zipfile.BadZipFile, zlib.error):
         html = mammoth.convert_to_html(io.BytesIO(source.data), style_map=_STYLES, convert_image=lambda _: []).value
     media_type = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
     return Draft(media_type, [Page(to_markdown(html))], title=core_title(source), notes=notes)

@@ -16,6 +16,7 @@ from advanced_rag.storage.audit import AuditRepository
 from advanced_rag.storage.tables import now
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 REQUIRED = AuthSettings(mode="required", secret="s" * 32, registration="open")
 SECRET = b"secret"
@@ -36,9 +37,7 @@ def entries(service: LiveService, admin: dict[str, str], query: str = "") -> lis
 def test_what_was_done_is_written_down_without_contents(service):
     admin = service.key("Writers", user_id="ann")
     document = {"id": "plan", "title": "Secret plan", "text": "We open a shop in Leeds."}
-    made = service.request(
-        "POST", "/v1/ingest?wait=true", headers={**admin, "X-Request-ID": "r-1"}, json={"documents": [document]}
-    )
+    made = service.request("POST", INGEST, headers={**admin, "X-Request-ID": "r-1"}, json={"documents": [document]})
     assert made.is_success
     service.request("POST", "/v1/retrieve", headers=admin, json={"query": "shop"})
     service.request("DELETE", "/v1/documents/plan", headers=admin)

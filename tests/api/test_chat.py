@@ -2,14 +2,14 @@ import json
 
 import pytest
 
+from tests.support.service import INGEST
+
 TEXT = "Visitors park on the north deck. The barrier code changes on the first of each month."
 
 
 @pytest.fixture(scope="module", autouse=True)
 def documents(service):
-    assert service.post(
-        "/v1/ingest?wait=true", documents=[{"id": "parking", "title": "Visitor parking", "text": TEXT}]
-    ).is_success
+    assert service.post(INGEST, documents=[{"id": "parking", "title": "Visitor parking", "text": TEXT}]).is_success
 
 
 def test_an_answer_cites_what_it_says(service):
@@ -81,9 +81,7 @@ def test_feedback_is_kept_for_a_message_that_exists(service):
 
 
 def test_an_answer_tells_what_it_was_made_of(service):
-    service.post(
-        "/v1/ingest?wait=true", documents=[{"id": "parking", "title": "Visitor parking", "text": TEXT + " Mind the bikes."}]
-    )
+    service.post(INGEST, documents=[{"id": "parking", "title": "Visitor parking", "text": TEXT + " Mind the bikes."}])
     answer = service.post("/v1/chat", message="Where do visitors park?").json()
     lineage = service.get(f"/v1/messages/{answer['message_id']}/lineage").json()
     source = lineage["sources"][0]

@@ -1,8 +1,9 @@
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 
 def ingest(service: LiveService, *documents: dict) -> list[dict]:
-    answer = service.post("/v1/ingest?wait=true", documents=list(documents))
+    answer = service.post(INGEST, documents=list(documents))
     assert answer.status_code == 200, answer.text
     return answer.json()["documents"]
 
@@ -60,9 +61,7 @@ def test_documents_are_listed_page_by_page_each_exactly_once(service):
 
 def test_ingesting_the_same_document_from_two_sides_leaves_one_of_the_two_whole(service):
     texts = [f"Concurrent edition {n} of the harbour rules." for n in range(6)]
-    answers = service.together(
-        [("POST", "/v1/ingest?wait=true", {"documents": [{"id": "contested", "text": text}]}) for text in texts]
-    )
+    answers = service.together([("POST", INGEST, {"documents": [{"id": "contested", "text": text}]}) for text in texts])
     assert {answer.status_code for answer in answers} == {200}
     assert service.get("/v1/documents/contested").json()["text"] in texts
     hits = service.post("/v1/retrieve", query="harbour rules edition", top_k=50).json()["hits"]

@@ -10,6 +10,7 @@ from advanced_rag.config import AuthSettings
 from advanced_rag.storage import tables
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 REQUIRED = AuthSettings(mode="required", secret="s" * 32, registration="open")
 MARK = "zeppelin"
@@ -29,9 +30,7 @@ def admin(service) -> dict[str, str]:
 
 
 def ingest(service: LiveService, who: dict[str, str], key: str, text: str, **more) -> None:
-    answer = service.request(
-        "POST", "/v1/ingest?wait=true", headers=who, json={"documents": [{"id": key, "text": text, **more}]}
-    )
+    answer = service.request("POST", INGEST, headers=who, json={"documents": [{"id": key, "text": text, **more}]})
     assert answer.json()["documents"][0]["status"] in {"created", "replaced"}
 
 

@@ -8,6 +8,7 @@ import pytest
 from advanced_rag.config import AuthSettings
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 REQUIRED = AuthSettings(mode="required", secret="s" * 32)
 
@@ -29,7 +30,7 @@ def limited(service: LiveService, tenant: str, **quotas: int) -> dict[str, str]:
 
 def ingest(service: LiveService, who: dict[str, str], **texts: str) -> list[tuple[str, str | None]]:
     documents = [{"id": key, "text": text} for key, text in texts.items()]
-    answer = service.request("POST", "/v1/ingest?wait=true", headers=who, json={"documents": documents})
+    answer = service.request("POST", INGEST, headers=who, json={"documents": documents})
     assert answer.status_code == 200, answer.text
     return [(item["status"], item.get("error", {}).get("code")) for item in answer.json()["documents"]]
 

@@ -2,6 +2,7 @@ import pytest
 
 from advanced_rag.config import ServerSettings
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 DOCUMENTS = [
     {
@@ -24,7 +25,7 @@ DOCUMENTS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def documents(service):
-    assert service.post("/v1/ingest?wait=true", documents=DOCUMENTS).status_code == 200
+    assert service.post(INGEST, documents=DOCUMENTS).status_code == 200
 
 
 def retrieve(service, query, **options):

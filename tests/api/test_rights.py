@@ -11,6 +11,7 @@ from advanced_rag.config import AuthSettings
 from advanced_rag.exceptions import VectorStoreError
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 REQUIRED = AuthSettings(mode="required", secret="s" * 32)
 
@@ -34,7 +35,7 @@ def ben(service) -> dict[str, str]:
 
 
 def ingest(service: LiveService, who: dict[str, str], **document) -> dict:
-    answer = service.request("POST", "/v1/ingest?wait=true", headers=who, json={"documents": [document]})
+    answer = service.request("POST", INGEST, headers=who, json={"documents": [document]})
     return answer.json()["documents"][0]
 
 

@@ -13,6 +13,7 @@ from advanced_rag.models.jobs import new_job
 from advanced_rag.storage.jobs import JobRepository
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 CANARY = "xylophone-canary"
 QUESTION = f"Where is the {CANARY} kept?"
@@ -52,7 +53,7 @@ def _filled(service: LiveService, theirs: dict, ours: dict, access: dict) -> For
         "domain": "general",
         "access": access,
     }
-    assert service.request("POST", "/v1/ingest?wait=true", headers=theirs, json={"documents": [document]}).is_success
+    assert service.request("POST", INGEST, headers=theirs, json={"documents": [document]}).is_success
     said = service.request("POST", "/v1/chat", headers=theirs, json={"message": QUESTION}).json()
     assert said["citations"]
     ids = {
@@ -184,7 +185,7 @@ def test_the_tenant_comes_from_the_identity_alone(foreign):
 
 def test_the_same_id_is_another_document_in_another_tenant(foreign):
     document = {"id": foreign.ids["document_id"], "text": "Ours."}
-    answer = foreign.call("POST", "/v1/ingest?wait=true", foreign.ours, {"documents": [document]}).json()["documents"][0]
+    answer = foreign.call("POST", INGEST, foreign.ours, {"documents": [document]}).json()["documents"][0]
     if is_same_tenant(foreign):
         assert answer["error"]["code"] == "id_taken"
         return

@@ -8,6 +8,7 @@ import pytest
 from advanced_rag.config import AuthSettings
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 OPEN = AuthSettings(mode="required", secret="s" * 32, registration="open")
 PASSWORD = "correct horse battery"
@@ -38,7 +39,7 @@ def status(service: LiveService, login: dict) -> int:
 def test_register_upload_chat(service):
     login = registered(service, "ann@example.org")
     document = {"id": "ferry", "text": "The ferry leaves at noon."}
-    ingested = service.request("POST", "/v1/ingest?wait=true", headers=bearer(login), json={"documents": [document]})
+    ingested = service.request("POST", INGEST, headers=bearer(login), json={"documents": [document]})
     assert ingested.json()["documents"][0]["status"] == "created"
     said = service.request("POST", "/v1/chat", headers=bearer(login), json={"message": "When does the ferry leave?"})
     assert "noon" in said.json()["answer"]

@@ -12,7 +12,7 @@ from advanced_rag.config import AuthSettings, FeatureSettings, MilvusSettings
 from advanced_rag.exceptions import StartupError
 from tests.support.live import LiveService
 from tests.support.proxy import FaultProxy
-from tests.support.service import free_port
+from tests.support.service import INGEST, free_port
 
 milvus = pytest.importorskip("milvus", reason="make chaos installs it")
 
@@ -80,11 +80,11 @@ def test_documents_are_found_filtered_replaced_and_deleted(server, data_dir):
         birds = [
             {"id": str(n), "text": f"Kingfishers nest in tunnels. {n}", "metadata": {"year": n}} for n in range(2020, 2026)
         ]
-        assert service.post("/v1/ingest?wait=true", documents=birds).is_success
+        assert service.post(INGEST, documents=birds).is_success
         assert sorted(found(service, filters={"year": {"$gte": 2023}})) == ["2023", "2024", "2025"]
         assert found(service, filters={"$not": {"year": {"$in": [2020, 2021, 2022, 2024, 2025]}}}) == ["2023"]
         service.post(
-            "/v1/ingest?wait=true",
+            INGEST,
             documents=[{"id": "2023", "text": "Herrings swim in the sea.", "metadata": {"year": 2023}}],
         )
         service.request("DELETE", "/v1/documents/2024")
@@ -100,7 +100,7 @@ def test_access_lists_hide_and_show_and_what_is_forgotten_is_gone(server, data_d
         everyone = {"visibility": "tenant"}
         for key, access in {"all": everyone, "hers": {"visibility": "private"}, "his": _for_group("bens")}.items():
             document = {"id": key, "text": f"Kingfishers nest in tunnels. {key}", "access": access}
-            service.request("POST", "/v1/ingest?wait=true", headers=ann, json={"documents": [document]})
+            service.request("POST", INGEST, headers=ann, json={"documents": [document]})
         assert (_seen(service, ann), _seen(service, ben)) == (["all", "hers", "his"], ["all", "his"])
         service.request("PUT", "/v1/documents/hers/access", headers=ann, json=_for_group("bens"))
         assert _seen(service, ben) == ["all", "hers", "his"]
@@ -125,9 +125,7 @@ def test_a_server_without_bm25_is_named_as_such(server, data_dir):
 
 def test_after_a_crash_the_service_is_good_within_seconds_of_the_server(server, data_dir):
     with service_on(server, data_dir, "crash_", sparse=False) as service:
-        assert service.post(
-            "/v1/ingest?wait=true", documents=[{"id": "crash", "text": "Kingfishers nest in tunnels."}]
-        ).is_success
+        assert service.post(INGEST, documents=[{"id": "crash", "text": "Kingfishers nest in tunnels."}]).is_success
         collection = service.get("/v1/status").json()["collections"]["semantic"]
         server.kill()
         assert [found(service) for _ in range(20)] == [503] * 20

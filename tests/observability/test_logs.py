@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx2
 import orjson
 
-from tests.support.service import running
+from tests.support.service import INGEST, running
 
 SECRET = "hunter2-of-the-otters"
 LINE = {"request_id", "endpoint", "method", "status", "tenant", "duration_ms", "level", "timestamp"}
@@ -16,7 +16,7 @@ def test_what_people_write_never_reaches_the_log(data_dir):
     with running(data_dir, RAG_LOGGING__LEVEL="debug") as service:
         with httpx2.Client(base_url=service.url, headers={"Authorization": f"Bearer {SECRET}"}, timeout=30) as client:
             client.post(
-                "/v1/ingest?wait=true",
+                INGEST,
                 json={"documents": [{"id": "a", "title": SECRET, "text": SECRET, "metadata": {"a": SECRET}}]},
             )
             client.post("/v1/retrieve", json={"query": SECRET, "filters": {"a": SECRET}})

@@ -9,6 +9,7 @@ import pytest
 from advanced_rag.config import LlmSettings, ProviderSettings
 from tests.support.live import LiveService
 from tests.support.llm import ANSWER, StubLlm, running_llm
+from tests.support.service import INGEST
 
 QUESTION = "How do I reset the pump?"
 
@@ -27,7 +28,7 @@ def chat(llm: StubLlm, data_dir: Path):
         providers = [ProviderSettings(name=name, base_url=llm.url, model=name, timeout_s=5) for name in models]
         with LiveService(data_dir, llm=LlmSettings(providers=providers)) as live:
             document = {"id": "manual", "title": "Pump manual", "text": "The blue button resets the pump."}
-            assert live.post("/v1/ingest?wait=true", documents=[document]).is_success
+            assert live.post(INGEST, documents=[document]).is_success
             return live.post("/v1/chat", message=QUESTION, **body).content
 
     return ask

@@ -15,6 +15,7 @@ from advanced_rag.config import AdmissionSettings, DatabaseSettings
 from tests.conftest import make_database
 from tests.support.live import LiveService
 from tests.support.postgres import Postgres, running_postgres
+from tests.support.service import INGEST
 
 QUERY = ("POST", "/v1/retrieve", {"query": "Where do kingfishers nest?"})
 
@@ -30,9 +31,7 @@ def server() -> Iterator[Postgres]:
 def service_on(server: Postgres, data_dir: Path, **settings: float) -> Iterator[LiveService]:
     database = DatabaseSettings(url=SecretStr(make_database(server.url)), **settings)
     with LiveService(data_dir, database=database, admission=AdmissionSettings(retrieve=200)) as live:
-        assert live.post(
-            "/v1/ingest?wait=true", documents=[{"id": "birds", "text": "Kingfishers nest in tunnels."}]
-        ).is_success
+        assert live.post(INGEST, documents=[{"id": "birds", "text": "Kingfishers nest in tunnels."}]).is_success
         yield live
 
 
@@ -67,7 +66,7 @@ def test_a_restart_between_two_requests_is_not_noticed(server, data_dir):
         server.stop()
         server.start()
         assert found(service) == (200, ["birds"])
-        assert service.post("/v1/ingest?wait=true", documents=[{"id": "fish", "text": "Herrings swim."}]).is_success
+        assert service.post(INGEST, documents=[{"id": "fish", "text": "Herrings swim."}]).is_success
 
 
 def test_while_it_is_frozen_nobody_waits_longer_than_the_time_limit(server, data_dir):

@@ -4,6 +4,7 @@ import pytest
 
 from advanced_rag.models.index import SEMANTIC, SPARSE
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 TEXT = "Kingfishers nest in tunnels along the river bank."
 
@@ -15,7 +16,7 @@ def test_a_service_without_documents_finds_nothing_and_nothing_is_amiss(service)
 
 @pytest.fixture
 def birds(service: LiveService) -> LiveService:
-    assert service.post("/v1/ingest?wait=true", documents=[{"id": "birds", "text": TEXT}]).is_success
+    assert service.post(INGEST, documents=[{"id": "birds", "text": TEXT}]).is_success
     return service
 
 
@@ -55,8 +56,6 @@ def test_chat_passes_on_what_was_missing(birds):
 
 def test_a_document_that_cannot_be_indexed_fails_alone_and_is_not_visible(birds):
     lose(birds, SPARSE)
-    (result,) = birds.post("/v1/ingest?wait=true", documents=[{"id": "fish", "text": "Pike hunt alone."}]).json()[
-        "documents"
-    ]
+    (result,) = birds.post(INGEST, documents=[{"id": "fish", "text": "Pike hunt alone."}]).json()["documents"]
     assert (result["status"], result["error"]["code"]) == ("failed", "vector_store_refused")
     assert birds.get("/v1/documents/fish").status_code == 404

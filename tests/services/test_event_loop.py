@@ -6,6 +6,7 @@ import statistics
 import time
 
 from advanced_rag.opening import keep_what_is_loaded
+from tests.support.service import INGEST
 
 SENTENCE = "The committee on river maintenance met again and decided nothing about the eels. "
 STEP_S = 0.005
@@ -23,7 +24,7 @@ async def lags(stop: asyncio.Event) -> list[float]:
 
 def test_it_wakes_up_in_time_while_documents_are_encoded_and_questions_answered(service):
     documents = [{"id": str(n), "text": f"Minutes {n}. " + SENTENCE * 60} for n in range(40)]
-    calls = [("POST", "/v1/ingest?wait=true", {"documents": documents})]
+    calls = [("POST", INGEST, {"documents": documents})]
     calls += [("POST", "/v1/retrieve", {"query": f"What was decided in meeting {n}?"}) for n in range(30)]
 
     async def run() -> tuple[list[float], float]:

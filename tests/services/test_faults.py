@@ -10,6 +10,7 @@ import pytest
 
 from advanced_rag.config import MilvusSettings
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 QUERY = "Where do kingfishers nest?"
 
@@ -20,9 +21,7 @@ def service(data_dir: Path) -> Iterator[LiveService]:
     before = _children()
     with LiveService(data_dir, milvus=MilvusSettings(timeout_s=0.5, attempts=1)) as live:
         (live.milvus,) = (child.pid for child in _children() - before if "milvus" in child.name())
-        assert live.post(
-            "/v1/ingest?wait=true", documents=[{"id": "birds", "text": "Kingfishers nest in tunnels."}]
-        ).is_success
+        assert live.post(INGEST, documents=[{"id": "birds", "text": "Kingfishers nest in tunnels."}]).is_success
         yield live
 
 

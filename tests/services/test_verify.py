@@ -11,13 +11,14 @@ from advanced_rag.storage.collections import IndexRow
 from advanced_rag.storage.documents import DocumentRepository, NewVersion
 from advanced_rag.storage.ids import chunk_id
 from advanced_rag.storage.jobs import JobRepository
+from tests.support.service import INGEST
 
 TEXT = "Otters hold hands while they sleep."
 
 
 @pytest.fixture(autouse=True)
 def document(service):
-    assert service.post("/v1/ingest?wait=true", documents=[{"id": "otters", "text": TEXT}]).is_success
+    assert service.post(INGEST, documents=[{"id": "otters", "text": TEXT}]).is_success
 
 
 def verify(service, **body) -> dict:

@@ -9,6 +9,8 @@ from itertools import count
 
 import httpx2
 
+from tests.support.service import INGEST
+
 Call = tuple[str, str, object]
 
 _PATIENCE_S = 30
@@ -70,7 +72,7 @@ def _call(turn: int, number: int) -> Call:
     match turn % 8:
         case 0:
             document = {"id": f"note-{number}", "text": f"Note {number}: kingfishers nest in tunnels."}
-            return "POST", "/v1/ingest?wait=true", {"documents": [document]}
+            return "POST", INGEST, {"documents": [document]}
         case 1:
             return "GET", "/v1/documents?limit=5", None
         case 2:
@@ -88,7 +90,7 @@ def _ask(client: httpx2.Client, choose: Callable[[], str], call: Call, result: C
         status, retry_after = answer.status_code, answer.headers.get("retry-after")
         content = answer.json()
         code = content.get("error", {}).get("code")
-        if path == "/v1/ingest?wait=true" and status == 200:
+        if path == INGEST and status == 200:
             (document,) = content["documents"]
             code = document.get("error", {}).get("code")
             if document["status"] != "failed":

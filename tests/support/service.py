@@ -14,6 +14,7 @@ from pathlib import Path
 
 import orjson
 
+INGEST = "/v1/ingest?wait=true"  # answered when the documents can be found
 COMMAND = Path(sys.executable).with_name("advanced-rag")
 
 
