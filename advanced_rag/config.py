@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from advanced_rag.models.identity import ROLES, Scope
@@ -14,6 +14,7 @@ RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+HostPattern = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")]
 
 
 class Section(BaseModel):
@@ -192,6 +193,19 @@ class ChunkingSettings(Section):
     overlap_tokens: int = Field(24, ge=0, le=512)
 
 
+class FetchSettings(Section):
+    """Documents fetched by URL, and where a URL may lead."""
+
+    enabled: bool = False
+    ports: list[Annotated[int, Field(ge=1, le=65535)]] = Field(default=[80, 443], min_length=1, max_length=64)
+    allowed_hosts: list[HostPattern] = Field(default=[], max_length=1000)
+    allowed_networks: list[IPvAnyNetwork] = Field(default=[], max_length=64)
+    max_bytes: int = Field(67_108_864, ge=1024)
+    timeout_s: Seconds = 60.0
+    connect_timeout_s: Seconds = 5.0
+    max_redirects: int = Field(5, ge=0, le=20)
+
+
 class WeightSettings(Section):
     """How much each leg counts in fusion."""
 
@@ -302,6 +316,7 @@ class Settings(BaseSettings):
     encoder: EncoderSettings = EncoderSettings()
     domains: dict[DomainName, DomainSettings] = Field(default={"general": DomainSettings()}, max_length=16)
     chunking: ChunkingSettings = ChunkingSettings()
+    fetch: FetchSettings = FetchSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     chat: ChatSettings = ChatSettings()
     llm: LlmSettings = LlmSettings()

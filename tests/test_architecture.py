@@ -16,7 +16,7 @@ FLOORS = [
     {"config"},
     {"environment"},
     {"telemetry"},
-    {"auth", "text", "encoders", "ranking", "resilience", "storage", "llm"},
+    {"auth", "text", "encoders", "ranking", "resilience", "storage", "llm", "fetching"},
     {"services"},
     {"foundation"},
     {"container"},
