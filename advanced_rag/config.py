@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from advanced_rag.models.identity import ROLES, Scope
@@ -15,6 +15,7 @@ DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")
 LanguageCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]{2,32}$")]
 Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+HostPattern = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")]
 
 
 class Section(BaseModel):
@@ -227,6 +228,19 @@ class ChunkingSettings(Section):
     overlap_tokens: int = Field(24, ge=0, le=512)
 
 
+class FetchSettings(Section):
+    """Documents fetched by URL, and where a URL may lead."""
+
+    enabled: bool = False
+    ports: list[Annotated[int, Field(ge=1, le=65535)]] = Field(default=[80, 443], min_length=1, max_length=64)
+    allowed_hosts: list[HostPattern] = Field(default=[], max_length=1000)
+    allowed_networks: list[IPvAnyNetwork] = Field(default=[], max_length=64)
+    max_bytes: int = Field(67_108_864, ge=1024)
+    timeout_s: Seconds = 60.0
+    connect_timeout_s: Seconds = 5.0
+    max_redirects: int = Field(5, ge=0, le=20)
+
+
 class WeightSettings(Section):
     """How much each leg counts in fusion."""
 
@@ -351,6 +365,7 @@ class Settings(BaseSettings):
     domains: dict[DomainName, DomainSettings] = Field(default={"general": DomainSettings()}, max_length=16)
     parsing: ParsingSettings = ParsingSettings()
     chunking: ChunkingSettings = ChunkingSettings()
+    fetch: FetchSettings = FetchSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     chat: ChatSettings = ChatSettings()
     llm: LlmSettings = LlmSettings()

@@ -56,7 +56,7 @@ class Opening:
         """Open the container, or begin to wait for what it needs."""
         _share_arenas()
         async with self._stack:
-            self._stack.enter_context(_DataDirectory(self._settings.data_dir))
+            self._stack.enter_context(DataDirectory(self._settings.data_dir))
             try:
                 await self._open()
             except UnavailableError as error:
@@ -125,7 +125,7 @@ def is_in_use(data_dir: Path) -> bool:
     return False
 
 
-class _DataDirectory:
+class DataDirectory:
     """Held by one process alone, as Milvus Lite needs it; raises StartupError."""
 
     def __init__(self, folder: Path) -> None:

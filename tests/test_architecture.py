@@ -16,7 +16,7 @@ FLOORS = [
     {"config"},
     {"environment"},
     {"telemetry"},
-    {"auth", "text", "parsing", "encoders", "ranking", "resilience", "storage", "llm"},
+    {"auth", "text", "parsing", "encoders", "ranking", "resilience", "storage", "llm", "fetching"},
     {"services"},
     {"foundation"},
     {"container"},

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 
@@ -83,27 +83,49 @@ class ForgetService:
     ) -> tuple[dict[str, int], list[Job]]:
         """Remove what is in SQL, and queue the purge of what is in the index: a crash in between leaves it queued."""
         _check_holds(transaction, kind, target, ids)
-        traces = ForgettingRepository(transaction)
-        removed: dict[str, int] = {}
-        purges: list[Job] = []
-        for document_id in ids:
-            found = {**traces.count_document(document_id), "answers": traces.forget_quotations(document_id)}
-            removed = {name: removed.get(name, 0) + count for name, count in found.items()}
-            floor = traces.forget_document(document_id)
-            if floor is not None:
-                purges.append(new_job(transaction.tenant, "purge", document_id, 0, floor))
+        removed, floors = remove_traces(transaction, kind, target, ids)
+        purges = [new_job(transaction.tenant, "purge", document_id, 0, floor) for document_id, floor in floors.items()]
         JobRepository(transaction, self._owner).add(purges, lease_s=self._lease_s)
-        if kind == "user":
-            removed |= {f"user_{name}": count for name, count in traces.forget_user(target).items()}
         return removed, purges
 
     def _receipt(
         self, kind: ForgetKind, target: str, by: str, removed: Mapping[str, int], left: Mapping[str, int]
     ) -> Receipt:
-        named = hmac.digest(self._secret, f"{kind}:{target}".encode(), hashlib.sha256).hex()
+        named = named_in_receipts(self._secret, kind, target)
         receipt = Receipt(str(uuid.uuid4()), kind, named, by, now(), removed, left, digest="")
-        fields = json.dumps({**asdict(receipt), "at": receipt.at.isoformat()}, sort_keys=True)
-        return replace(receipt, digest=hmac.digest(self._secret, fields.encode(), hashlib.sha256).hex())
+        return replace(receipt, digest=signature(self._secret, receipt))
+
+
+def remove_traces(
+    transaction: TenantTransaction, kind: ForgetKind, target: str, ids: Sequence[str]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Remove some documents, and the user if it is one, from SQL.
+
+    Returns how much there was, by kind, and for each document the version below which its vectors have to go.
+    """
+    traces = ForgettingRepository(transaction)
+    removed: dict[str, int] = {}
+    floors: dict[str, int] = {}
+    for document_id in ids:
+        found = {**traces.count_document(document_id), "answers": traces.forget_quotations(document_id)}
+        removed = {name: removed.get(name, 0) + count for name, count in found.items()}
+        floor = traces.forget_document(document_id)
+        if floor is not None:
+            floors[document_id] = floor
+    if kind == "user":
+        removed |= {f"user_{name}": count for name, count in traces.forget_user(target).items()}
+    return removed, floors
+
+
+def named_in_receipts(secret: bytes, kind: ForgetKind, target: str) -> str:
+    """Return what receipts call a document or a user: it tells whoever knows the id, and nobody else."""
+    return hmac.digest(secret, f"{kind}:{target}".encode(), hashlib.sha256).hex()
+
+
+def signature(secret: bytes, receipt: Receipt) -> str:
+    """Return the digest of all that a receipt says."""
+    fields = json.dumps({**asdict(receipt), "at": receipt.at.isoformat(), "digest": ""}, sort_keys=True)
+    return hmac.digest(secret, fields.encode(), hashlib.sha256).hex()
 
 
 def _check_holds(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: list[str]) -> None:

@@ -48,7 +48,9 @@ class Index:
         Raises EncoderError, OverloadedError, or what the guard of writes raises.
         """
         rows = [
-            _row(tenant, document, chunk, rights[document.document_id]) for document, pieces in items for chunk in pieces
+            index_row(tenant, document, chunk, rights[document.document_id])
+            for document, pieces in items
+            for chunk in pieces
         ]
         domains = [document.domain for document, pieces in items for _ in pieces]
         vectors = await self.semantic.passages([row.text for row in rows])
@@ -93,7 +95,8 @@ class Index:
         await self.guard.call(lambda: asyncio.to_thread(run), Deadline.after(math.inf))
 
 
-def _row(tenant: TenantId, document: DocumentVersion, chunk: Chunk, rights: Rights) -> IndexRow:
+def index_row(tenant: TenantId, document: DocumentVersion, chunk: Chunk, rights: Rights) -> IndexRow:
+    """Return a chunk as the index holds it, without a vector."""
     return IndexRow(
         chunk_id=chunk.chunk_id,
         tenant=tenant,

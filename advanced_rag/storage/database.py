@@ -141,6 +141,25 @@ def transaction(engine: Engine, tenant: str = _EVERY_TENANT, **options: Any) -> 
         yield connection
 
 
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that reads every tenant's rows as they are now, however long it takes, while others write."""
+    if engine.dialect.name == "sqlite":
+        with transaction(engine, **_AUTOCOMMIT) as connection:
+            connection.exec_driver_sql("BEGIN")  # what is read first says which moment it is
+            yield connection
+    else:
+        with transaction(engine, isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
+            lift_time_limits(connection)
+            yield connection
+
+
+def lift_time_limits(connection: Connection) -> None:
+    """Let a PostgreSQL transaction take as long as it needs."""
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
 def open_engine(url: str, settings: DatabaseSettings) -> Engine:
     """Return the engine for a URL of SQLite or PostgreSQL; nothing is connected yet.
 

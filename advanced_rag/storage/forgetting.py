@@ -1,11 +1,11 @@
 """Taking a document's or a user's traces out of SQL, and counting what is left of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from advanced_rag.models.rights import subjects
+from advanced_rag.models.rights import from_subjects, subjects
 from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.tables import (
     api_keys,
@@ -116,6 +116,27 @@ class ForgettingRepository:
             "access": self._count(document_access, document_access.c.subject.in_(subjects([user_id], ()))),
             "owned": self._count(documents, documents.c.owner == user_id),
         }
+
+    def document_ids(self) -> Iterator[str]:
+        """Yield the id of every document there is or was."""
+        return self._ids(select(documents.c.id).where(documents.c.tenant_id == self._tenant))
+
+    def user_ids(self) -> Iterator[str]:
+        """Yield the id of every user somewhere named as one, perhaps more than once."""
+        named = (
+            (users, users.c.id),
+            (sessions, sessions.c.user_id),
+            (api_keys, api_keys.c.user_id),
+            (documents, documents.c.owner),
+        )
+        for table, column in named:
+            yield from self._ids(select(column).distinct().where(table.c.tenant_id == self._tenant, column.is_not(None)))
+        subject = document_access.c.subject
+        for name in self._ids(select(subject).distinct().where(document_access.c.tenant_id == self._tenant)):
+            yield from from_subjects(None, "private", [name]).users
+
+    def _ids(self, statement: Any) -> Iterator[str]:
+        return iter(self._connection.execute(statement, execution_options={"yield_per": _PAGE}).scalars())
 
     def _answers(self) -> Any:
         after = ""

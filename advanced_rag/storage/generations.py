@@ -1,6 +1,6 @@
 """Which collections make up the index, and which of them are live."""
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from advanced_rag.models.index import Generation
 from advanced_rag.storage.database import Transaction
@@ -19,11 +19,15 @@ class GenerationRepository:
         return {row.kind: Generation(row.kind, row.number, row.encoder, row.dimension) for row in rows}
 
     def add_live(self, generation: Generation) -> None:
-        """Store a new generation as the live one."""
+        """Store a new generation as the live one.
+
+        It begins with the highest number there is: after a restore, numbers below it may be those of older collections.
+        """
+        highest = select(func.max(index_generations.c.number)).scalar_subquery()
         self._connection.execute(
             insert(index_generations).values(
                 kind=generation.kind,
-                number=generation.number,
+                number=func.coalesce(highest, generation.number),
                 state="live",
                 encoder=generation.encoder,
                 dimension=generation.dimension,

@@ -92,6 +92,11 @@ class ReceiptRepository:
             )
         )
 
+    def has(self, receipt_id: str) -> bool:
+        """Tell whether a receipt is there."""
+        found = select(receipts.c.id).where(receipts.c.tenant_id == self._tenant, receipts.c.id == receipt_id)
+        return self._connection.execute(found).first() is not None
+
     def between(self, since: datetime | None, until: datetime | None) -> list[Receipt]:
         """Return the receipts of a period, newest first; a thousand at most."""
         statement = select(receipts).where(receipts.c.tenant_id == self._tenant).order_by(receipts.c.at.desc()).limit(_MOST)

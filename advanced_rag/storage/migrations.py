@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, exc, inspect, text
 
 from advanced_rag.exceptions import DatabaseUnavailableError, StartupError
 from advanced_rag.resources import resource
-from advanced_rag.storage.database import transaction
+from advanced_rag.storage.database import lift_time_limits, transaction
 from alembic import command
 
 _LOCK_KEY = 0x61647672  # any number, as long as every replica takes the same
@@ -33,18 +33,28 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
     _make_folder(engine)
     try:
         with transaction(engine) as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                connection.execute(text("SET LOCAL lock_timeout = '60s'"))
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-            before = _revision(connection)
+            take_turn(connection)
+            before = revision_of(connection)
             _refuse_newer(before)
-            config = migration_config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade(connection)
             return before, _head()
     except exc.OperationalError as error:
         raise DatabaseUnavailableError(_unreachable(engine)) from error
+
+
+def take_turn(connection: Connection) -> None:
+    """Wait until nobody else changes the schema of a PostgreSQL database, and take the time it needs."""
+    if connection.dialect.name == "postgresql":
+        lift_time_limits(connection)
+        connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Upgrade the schema within the transaction of a connection."""
+    config = migration_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def check_schema(engine: Engine) -> None:
@@ -55,7 +65,7 @@ def check_schema(engine: Engine) -> None:
     _make_folder(engine)
     try:
         with engine.connect() as connection:
-            revision = _revision(connection)
+            revision = revision_of(connection)
             is_empty = not inspect(connection).get_table_names()
     except exc.OperationalError as error:
         raise DatabaseUnavailableError(_unreachable(engine)) from error
@@ -67,17 +77,23 @@ def check_schema(engine: Engine) -> None:
         raise StartupError(f"the database schema is older than this version ({revision or 'none'}): {_HOW}")
 
 
-def _refuse_newer(revision: str | None) -> None:
-    if revision is None:
-        return
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision of a database's schema; None without one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_known(revision: str) -> bool:
+    """Tell whether this version has a revision."""
     try:
         ScriptDirectory.from_config(migration_config()).get_revision(revision)
     except CommandError:
-        raise StartupError(f"the database schema ({revision}) is newer than this version: upgrade advanced-rag") from None
+        return False
+    return True
 
 
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+def _refuse_newer(revision: str | None) -> None:
+    if revision is not None and not is_known(revision):
+        raise StartupError(f"the database schema ({revision}) is newer than this version: upgrade advanced-rag")
 
 
 def _head() -> str:

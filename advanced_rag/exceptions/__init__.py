@@ -7,7 +7,9 @@
     │   ├── UnsupportedMediaTypeError 415
     │   ├── BodyTooLargeError   413
     │   ├── BodyTooSlowError    408
-    │   ├── InvalidFilterError, InvalidCursorError, UnknownDomainError, FeatureDisabledError
+    │   ├── InvalidFilterError, InvalidCursorError, UnknownDomainError, UrlRefusedError, FetchTooLargeError
+    │   ├── FeatureDisabledError
+    │   │   └── FetchDisabledError
     │   ├── FileError           422   a file cannot be read: one class per cause, in file_errors.py
     │   ├── NotFoundError       404
     │   └── ConflictError       409
@@ -23,6 +25,9 @@
     │   └── TenantDisabledError
     ├── RateLimitedError        429   a client calls too often
     ├── QuotaExceededError      429   a tenant has used up its day
+    ├── FetchFailedError        502   a URL gives nothing
+    │   └── FetchTimeoutError   504
+    ├── BackupError                   one clear line, exit status 1
     ├── OverloadedError         503   a queue is full or the deadline is too near: come back later
     │   ├── BulkheadFullError
     │   ├── PoolExhaustedError
@@ -47,30 +52,26 @@ Each class carries a stable ``code`` (docs/ERRORS.md) and an HTTP status; ``api/
 them into a response. Foreign exceptions are translated where the library is called.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    """What is wrong with one field of a request, never the value itself."""
-
-    field: str
-    code: str
-    message: str
-
-
-class RagError(Exception):
-    """Base of every error raised on purpose."""
-
-    code: ClassVar[str] = "internal_error"
-    status: ClassVar[int] = 500
-
-    def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.details = details
+from advanced_rag.exceptions.base import FieldError as FieldError, RagError as RagError
+from advanced_rag.exceptions.callers import (
+    CredentialsError as CredentialsError,
+    ExpiredCredentialsError as ExpiredCredentialsError,
+    ForbiddenError as ForbiddenError,
+    LockedOutError as LockedOutError,
+    MissingCredentialsError as MissingCredentialsError,
+    MissingScopeError as MissingScopeError,
+    NotYetValidCredentialsError as NotYetValidCredentialsError,
+    QuotaExceededError as QuotaExceededError,
+    RateLimitedError as RateLimitedError,
+    RegistrationClosedError as RegistrationClosedError,
+    RevokedCredentialsError as RevokedCredentialsError,
+    StorageQuotaExceededError as StorageQuotaExceededError,
+    TenantDisabledError as TenantDisabledError,
+    WrongPasswordError as WrongPasswordError,
+)
 
 
 class StartupError(RagError):
@@ -147,6 +148,24 @@ class FeatureDisabledError(InvalidRequestError):
     code = "feature_disabled"
 
 
+class FetchDisabledError(FeatureDisabledError):
+    """The settings do not let anybody fetch URLs."""
+
+    code = "fetch_disabled"
+
+
+class UrlRefusedError(InvalidRequestError):
+    """The URL is none that may be fetched, or leads to an address that must not be reached."""
+
+    code = "url_refused"
+
+
+class FetchTooLargeError(InvalidRequestError):
+    """What the URL holds is larger than what is fetched."""
+
+    code = "fetch_too_large"
+
+
 class NotFoundError(InvalidRequestError):
     """The thing does not exist for this tenant."""
 
@@ -185,110 +204,24 @@ class JobLostError(ConflictError):
     code = "job_lost"
 
 
-class CredentialsError(RagError):
-    """Nobody is known by what the request carries."""
+class FetchFailedError(RagError):
+    """The URL gives nothing: its server cannot be reached, answers with an error, or breaks off."""
 
-    code = "invalid_credentials"
-    status = 401
-
-
-class MissingCredentialsError(CredentialsError):
-    """The request carries neither a key nor a token."""
-
-    code = "missing_credentials"
+    code = "fetch_failed"
+    status = 502
 
 
-class ExpiredCredentialsError(CredentialsError):
-    """The key or token was good once."""
+class FetchTimeoutError(FetchFailedError):
+    """The URL did not answer in time."""
 
-    code = "expired_credentials"
-
-
-class RevokedCredentialsError(CredentialsError):
-    """The key was revoked."""
-
-    code = "revoked_credentials"
+    code = "fetch_timeout"
+    status = 504
 
 
-class LockedOutError(CredentialsError):
-    """Too many logins failed: nobody tries again for a while."""
+class BackupError(RagError):
+    """A backup cannot be made, or cannot be restored as things stand."""
 
-    code = "locked_out"
-    status = 429
-
-    def __init__(self, message: str, retry_after_s: int) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
-class WrongPasswordError(CredentialsError):
-    """The password of a user is another one; who he is stays here, and looks like any unknown address outside."""
-
-    text: ClassVar[str] = "the address or the password is wrong"
-
-    def __init__(self, user: Any) -> None:
-        super().__init__(self.text)
-        self.user = user
-
-
-class NotYetValidCredentialsError(CredentialsError):
-    """The token will be good later."""
-
-    code = "premature_credentials"
-
-
-class ForbiddenError(RagError):
-    """The caller is known, and not allowed to do this."""
-
-    code = "forbidden"
-    status = 403
-
-
-class MissingScopeError(ForbiddenError):
-    """The caller was not granted the scope of the route."""
-
-    code = "missing_scope"
-
-
-class RegistrationClosedError(ForbiddenError):
-    """Nobody becomes a user by registering, or not without an invitation."""
-
-    code = "registration_closed"
-
-
-class TenantDisabledError(ForbiddenError):
-    """The caller's tenant is switched off."""
-
-    code = "tenant_disabled"
-
-
-class RateLimitedError(RagError):
-    """A client called more often than it may."""
-
-    code = "rate_limited"
-    status = 429
-
-    def __init__(self, message: str, retry_after_s: int, headers: Mapping[str, str]) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-        self.headers = headers
-
-
-class QuotaExceededError(RagError):
-    """The tenant has used up what it may: for the day, which comes back, or of what it may hold."""
-
-    code = "quota_exceeded"
-    status = 429
-
-    def __init__(self, quota: str, retry_after_s: int) -> None:
-        super().__init__(f"the quota {quota} is used up", quota=quota)
-        self.retry_after_s = retry_after_s
-
-
-class StorageQuotaExceededError(ForbiddenError):
-    """The tenant holds as much as it may."""
-
-    code = "storage_quota_exceeded"
+    code = "backup_failed"
 
 
 class OverloadedError(RagError):

@@ -1,0 +1,1 @@
+"""Documents by URL: fetched without letting a URL reach what it must not."""
