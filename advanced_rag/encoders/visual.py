@@ -38,11 +38,16 @@ class VisualEncoder:
 
     def pages(self, images: Sequence[Image]) -> list[Vectors]:
         """Encode pages; one array each, (vectors, dimension). Raises EncoderError."""
-        return self._encode([image.convert("RGB") for image in images], self._model.encode_document)
+
+        def encode(batch: Sequence[Image], **options: Any) -> list[Any]:
+            found: list[Any] = self._model.encode_document([image.convert("RGB") for image in batch], **options)
+            return found
+
+        return self._encode(images, encode)
 
     def queries(self, texts: Sequence[str]) -> list[Vectors]:
         """Encode questions; one array each, (vectors, dimension). Raises EncoderError."""
-        return self._encode(list(texts), self._model.encode_query)
+        return self._encode(texts, self._model.encode_query)
 
     def _encode(self, inputs: Sequence[T], encode: Callable[..., list[Any]]) -> list[Vectors]:
         found: list[Any] = []
@@ -51,7 +56,7 @@ class VisualEncoder:
             try:
                 with self._turn:
                     found += encode(batch, batch_size=len(batch), convert_to_numpy=True, show_progress_bar=False)
-            except (RuntimeError, ValueError) as error:  # torch: out of memory; processors: an image of no use
+            except (RuntimeError, ValueError, OSError) as error:  # out of memory; an image of no use, or cut off
                 raise EncoderError("the visual encoder failed") from error
         return [_unit(np.asarray(vectors, dtype=np.float32)) for vectors in found]
 
@@ -75,9 +80,13 @@ def load_visual_encoder(path: str, settings: VisualSettings) -> VisualEncoder:
 
 def _is_trained(source: str) -> bool:
     """Tell whether a model is what we need: to any other, sentence-transformers adds a layer of random weights."""
-    saved_as = _config(source, "config_sentence_transformers.json").get("model_type")
-    architectures = _config(source, "config.json").get("architectures") or []
-    return saved_as in _TRAINED_TYPES or any(name.endswith(_TRAINED_ARCHITECTURE) for name in architectures)
+    pipeline, model = _config(source, "config_sentence_transformers.json"), _config(source, "config.json")
+    if not pipeline and not model:
+        raise FileNotFoundError(source)
+    architectures = model.get("architectures") or []
+    return pipeline.get("model_type") in _TRAINED_TYPES or any(
+        name.endswith(_TRAINED_ARCHITECTURE) for name in architectures
+    )
 
 
 def _load(source: str, device: str) -> Any:
@@ -97,11 +106,13 @@ def _config(source: str, name: str) -> dict[str, Any]:
 
 def _fingerprint(model: Any) -> str:
     """Return what identifies the vectors: the weights, and how the processor prepares what they see."""
+    import torch  # noqa: PLC0415 - as above
+
     digest = hashlib.sha256(repr(sorted(model.prompts.items())).encode())
     digest.update(model.processor.to_json_string().encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.cpu().float().numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:32]
 
 

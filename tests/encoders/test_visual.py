@@ -1,5 +1,6 @@
 """Pages and questions become vectors that can be compared: real loading code, on a tiny model made here."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,18 @@ def test_a_model_that_reads_text_alone_is_refused(tmp_path):
 def test_a_missing_model_is_one_clear_line(name):
     with pytest.raises(StartupError, match=r"visual\.model: there is no model folder"):
         load_visual_encoder(name, SETTINGS)
+
+
+def test_a_folder_without_a_model_is_one_clear_line(tmp_path):
+    with pytest.raises(StartupError, match=r"visual\.model: .* cannot be loaded"):
+        load_visual_encoder(str(tmp_path), SETTINGS)
+
+
+def test_an_image_that_is_cut_off_is_our_own_error(colqwen2):
+    whole = io.BytesIO()
+    PAGES[0].save(whole, "JPEG")
+    with pytest.raises(EncoderError):
+        load_visual_encoder(str(colqwen2), SETTINGS).pages([Image.open(io.BytesIO(whole.getvalue()[:-200]))])
 
 
 def test_a_broken_model_is_one_clear_line(tmp_path):
