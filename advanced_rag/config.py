@@ -12,6 +12,7 @@ ENV_PREFIX = "RAG_"
 
 RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+LanguageCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]{2,32}$")]
 Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 Term = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -198,6 +199,40 @@ class DomainSettings(Section):
     lexicon: list[Term] = Field(default=[], max_length=10_000)
 
 
+class ArchiveSettings(Section):
+    """What a file may unpack to: archives, mails, and the office formats, which are archives inside."""
+
+    max_ratio: int = Field(100, ge=2, le=10_000)
+    max_depth: int = Field(3, ge=1, le=10)
+    max_members: int = Field(1000, ge=1, le=100_000)
+    max_bytes: int = Field(268_435_456, ge=1_048_576)
+
+
+class OcrSettings(Section):
+    """Recognition of characters in pictures, where tesserocr is installed."""
+
+    enabled: bool = True
+    languages: list[LanguageCode] = Field(default=["eng"], min_length=1, max_length=8)
+    data_dir: Path | None = None
+    dpi: int = Field(200, ge=72, le=600)
+    max_pages: int = Field(30, ge=1)
+
+
+class ParsingSettings(Section):
+    """Reading files, in processes of their own."""
+
+    processes: int = Field(2, ge=1, le=64)
+    queue: int = Field(32, ge=1, le=10_000)
+    files_per_process: int = Field(50, ge=1)
+    memory_mb: int = Field(512, ge=256, le=65_536)
+    cpu_s: int = Field(60, ge=1, le=3600)
+    timeout_s: Seconds = 90.0
+    max_pages: int = Field(2000, ge=1)
+    max_text_chars: int = Field(10_000_000, ge=1000, le=100_000_000)
+    archive: ArchiveSettings = ArchiveSettings()
+    ocr: OcrSettings = OcrSettings()
+
+
 class ChunkingSettings(Section):
     """The size of the pieces documents are cut into."""
 
@@ -268,11 +303,24 @@ class ExamplesSettings(Section):
 
 
 class JobSettings(Section):
-    """Background work: unfinished ingestion and purges of old vectors."""
+    """Background work: ingestion of what was taken in, and purges of old vectors."""
 
-    lease_s: int = Field(120, ge=5, le=3600)
-    interval_s: Seconds = 5.0
+    embedded: bool = True
+    concurrency: int = Field(3, ge=1, le=64)
+    lease_s: int = Field(60, ge=4, le=3600)
+    interval_s: Seconds = 2.0
     max_attempts: int = Field(8, ge=1, le=100)
+    max_retakes: int = Field(5, ge=1, le=100)
+    retention_days: int = Field(7, ge=1, le=3650)
+
+
+class UploadSettings(Section):
+    """Files that are uploaded, and where they wait until they are read."""
+
+    folder: Path | None = None
+    max_file_bytes: int = Field(104_857_600, ge=1)
+    max_files: int = Field(20, ge=1, le=1000)
+    max_body_bytes: int = Field(536_870_912, ge=1024)
 
 
 class LoggingSettings(Section):
@@ -315,12 +363,14 @@ class Settings(BaseSettings):
     encoder: EncoderSettings = EncoderSettings()
     visual: VisualSettings = VisualSettings()
     domains: dict[DomainName, DomainSettings] = Field(default={"general": DomainSettings()}, max_length=16)
+    parsing: ParsingSettings = ParsingSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     chat: ChatSettings = ChatSettings()
     llm: LlmSettings = LlmSettings()
     features: FeatureSettings = FeatureSettings()
     examples: ExamplesSettings = ExamplesSettings()
+    uploads: UploadSettings = UploadSettings()
     jobs: JobSettings = JobSettings()
     logging: LoggingSettings = LoggingSettings()
     tracing: TracingSettings = TracingSettings()
@@ -354,6 +404,11 @@ class Settings(BaseSettings):
     def milvus_is_embedded(self) -> bool:
         """Whether the vector store is Milvus Lite in the data directory."""
         return self.milvus.uri is None
+
+    @property
+    def files_folder(self) -> Path:
+        """Where uploaded files wait; every process of an installation sees it."""
+        return self.uploads.folder or self.data_dir.absolute() / "files"
 
     @property
     def is_embedded(self) -> bool:

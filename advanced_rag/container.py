@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from anyio import to_thread
 
@@ -23,26 +24,36 @@ from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
 from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
 from advanced_rag.models.retrieval import LegName
+from advanced_rag.parsing.pool import ParserPool
 from advanced_rag.ranking.rerank import load_reranker
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.chat import ChatService
+from advanced_rag.services.chunking import Chunker
 from advanced_rag.services.documents import DocumentService
 from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.examples import ingest_examples
+from advanced_rag.services.feed import JobFeed
 from advanced_rag.services.forget import ForgetService
 from advanced_rag.services.health import HealthService
+from advanced_rag.services.housekeeping import Housekeeping
 from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
+from advanced_rag.services.intake import Intake
+from advanced_rag.services.job_desk import JobDesk
 from advanced_rag.services.jobs import JobWorker
+from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.quotas import QuotaService
+from advanced_rag.services.removal import Removal
 from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
 from advanced_rag.services.rights import RightsService
 from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
 from advanced_rag.services.verify import VerifyService
+from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.generations import GenerationRepository
+from advanced_rag.storage.job_log import TOPIC
 from advanced_rag.storage.row_security import is_bypassed
-from advanced_rag.storage.shared import SharedStore
+from advanced_rag.storage.shared import Bell, SharedStore
 from advanced_rag.storage.vectors import VectorStore
 from advanced_rag.telemetry.logs import get_logger
 
@@ -62,6 +73,10 @@ class Container:
     database: Sql
     index: Index
     ingest: IngestService
+    removal: Removal
+    jobs: JobDesk
+    feed: JobFeed
+    files: FileStore
     documents: DocumentService
     rights: RightsService
     forget: ForgetService
@@ -99,7 +114,8 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         if settings.examples.ingest:
             await ingest_examples(container.ingest, container.documents, announce)
         known = container.identities
-        for work in (jobs.run(), known.keys.run(), known.audit.run(), known.quotas.run()):
+        upkeep = [container.feed.run(), known.keys.run(), known.audit.run(), known.quotas.run()]
+        for work in [*upkeep, jobs.run()] if settings.jobs.embedded else upkeep:
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield container
 
@@ -180,33 +196,74 @@ async def _live_generations(database: Sql, wanted: list[Generation]) -> dict[str
 def _services(
     settings: Settings, database: Sql, sql_guard: Guard, index: Index, workers: EncoderWorkers, stack: AsyncExitStack
 ) -> tuple[Container, JobWorker]:
-    owner, lease_s = f"{os.getpid()}-{uuid.uuid4().hex[:12]}", settings.jobs.lease_s
     known, sessions = make_identities(settings, database), SessionService(database)
-    ingest = IngestService(database, index, known.quotas, settings.chunking, owner=owner, lease_s=lease_s)
-    rights = RightsService(database, index, owner=owner, lease_s=lease_s)
-    jobs = JobWorker(database, ingest, rights, settings.jobs, owner=owner)
+    work = _work(settings, database, index, known.quotas, stack)
     legs = _leg_guards(settings)
     rerank_guard = make_guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s)
     retrieve = _retrieve(settings, database, index, legs, rerank_guard)
     guards = [sql_guard, index.guard, *legs.values(), rerank_guard]
+    forgetting = derive(load_secret(settings), "receipts")
     container = Container(
         settings=settings,
         database=database,
         index=index,
         identities=known,
-        ingest=ingest,
+        ingest=work.ingest,
+        removal=work.removal,
+        jobs=work.desk,
+        feed=work.feed,
+        files=work.files,
         documents=DocumentService(database, index),
-        rights=rights,
-        forget=ForgetService(
-            database, index, ingest, derive(load_secret(settings), "receipts"), owner=owner, lease_s=lease_s
-        ),
+        rights=work.rights,
+        forget=ForgetService(database, index, work.removal, forgetting, owner=work.owner, lease_s=settings.jobs.lease_s),
         retrieve=retrieve,
         chat=_chat(settings, index, sessions, retrieve, known.quotas, stack),
         sessions=sessions,
-        verify=VerifyService(database, index, jobs),
+        verify=VerifyService(database, index, work.worker),
         health=HealthService(database, index, _shared_store(settings, stack), guards, workers),
     )
-    return container, jobs
+    return container, work.worker
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What brings documents in, and takes them out."""
+
+    owner: str
+    files: FileStore
+    ingest: IngestService
+    removal: Removal
+    rights: RightsService
+    worker: JobWorker
+    feed: JobFeed
+    desk: JobDesk
+
+
+def _work(settings: Settings, database: Sql, index: Index, quotas: QuotaService, stack: AsyncExitStack) -> _Work:
+    owner, lease_s = f"{os.getpid()}-{uuid.uuid4().hex[:12]}", settings.jobs.lease_s
+    mine: Any = {"owner": owner, "lease_s": lease_s}
+    files, chunker = FileStore(settings.files_folder), Chunker(index.semantic.encoder, settings.chunking)
+    parser = ParserPool(settings.parsing)
+    stack.callback(parser.close)
+    removal, rights = Removal(database, index, **mine), RightsService(database, index, **mine)
+    pipeline = Pipeline(database, index, chunker, parser, files, quotas, removal, **mine)
+    sweep = Housekeeping(database, files, settings.jobs)
+    worker = JobWorker(database, pipeline, removal, rights, sweep, settings.jobs, owner=owner)
+    intake = Intake(database, chunker, **mine)
+    ingest = IngestService(database, intake, pipeline, quotas, owner=owner, wake=worker.wake)
+    stack.push_async_callback(ingest.close)
+    feed = JobFeed(database, _bell(settings, stack))
+    database.listen(TOPIC, feed.changed)
+    desk = JobDesk(database, feed, files, worker, lease_s=lease_s)
+    return _Work(owner, files, ingest, removal, rights, worker, feed, desk)
+
+
+def _bell(settings: Settings, stack: AsyncExitStack) -> Bell | None:
+    if settings.redis.url is None:
+        return None
+    bell = Bell(settings.redis, settings.redis.url.get_secret_value())
+    stack.push_async_callback(bell.close)
+    return bell
 
 
 def _retrieve(

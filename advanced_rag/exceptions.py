@@ -8,9 +8,10 @@
     │   ├── BodyTooLargeError   413
     │   ├── BodyTooSlowError    408
     │   ├── InvalidFilterError, InvalidCursorError, UnknownDomainError, FeatureDisabledError
+    │   ├── FileError           422   a file cannot be read: one class per cause, in file_errors.py
     │   ├── NotFoundError       404
     │   └── ConflictError       409
-    │       └── IdTakenError, OnHoldError
+    │       └── IdTakenError, OnHoldError, KeyReusedError, JobLostError
     ├── CredentialsError        401   nobody is known by what the request carries
     │   ├── MissingCredentialsError, ExpiredCredentialsError, RevokedCredentialsError,
     │   ├── WrongPasswordError, NotYetValidCredentialsError
@@ -24,7 +25,8 @@
     ├── QuotaExceededError      429   a tenant has used up its day
     ├── OverloadedError         503   a queue is full or the deadline is too near: come back later
     │   ├── BulkheadFullError
-    │   └── PoolExhaustedError
+    │   ├── PoolExhaustedError
+    │   └── SlowConsumerError
     └── UnavailableError        503   something the service needs does not answer
         ├── StartingError
         ├── CircuitOpenError
@@ -35,6 +37,7 @@
         ├── VectorStoreError
         │   └── VectorStoreRefusedError
         ├── SharedStoreError
+        ├── FileStoreError
         ├── EncoderError
         ├── RerankerError
         ├── IdentityProviderError
@@ -170,6 +173,18 @@ class OnHoldError(ConflictError):
     code = "on_hold"
 
 
+class KeyReusedError(ConflictError):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class JobLostError(ConflictError):
+    """The job was cancelled, or went to another worker, while it was being worked on."""
+
+    code = "job_lost"
+
+
 class CredentialsError(RagError):
     """Nobody is known by what the request carries."""
 
@@ -296,6 +311,12 @@ class PoolExhaustedError(OverloadedError):
     code = "database_busy"
 
 
+class SlowConsumerError(OverloadedError):
+    """A listener does not take what it is sent."""
+
+    code = "slow_consumer"
+
+
 class UnavailableError(RagError):
     """Something the service needs does not answer."""
 
@@ -366,6 +387,12 @@ class SharedStoreError(UnavailableError):
     """Redis does not answer."""
 
     code = "redis_unavailable"
+
+
+class FileStoreError(UnavailableError):
+    """The folder of uploaded files cannot be written or read."""
+
+    code = "file_store_unavailable"
 
 
 class EncoderError(UnavailableError):

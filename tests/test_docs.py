@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from advanced_rag import exceptions
+from advanced_rag import exceptions, file_errors
 from advanced_rag.api.app import create_app
 from advanced_rag.cli import cli
 from advanced_rag.config import Settings
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_every_error_code_is_documented():
     text = (ROOT / "docs" / "ERRORS.md").read_text(encoding="utf-8")
-    classes = [item for item in vars(exceptions).values() if isinstance(item, type) and hasattr(item, "code")]
+    classes = [item for module in (exceptions, file_errors) for item in vars(module).values() if hasattr(item, "code")]
     missing = {item.code for item in classes if isinstance(item.code, str) and f"`{item.code}`" not in text}
     assert missing == set()
 

@@ -39,8 +39,11 @@ class Occupancy:
             self._active[kind] -= 1
 
     def kind(self, scope: Scope) -> str | None:
-        """Return the kind of a request; None for health, metrics and documentation, which are never turned away."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        """Return the kind of a request; None for health, metrics and documentation, which are never turned away.
+
+        Whoever follows a job takes long and costs little: connections are counted for each caller.
+        """
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/") or scope["path"].endswith("/events"):
             return None
         first = scope["path"].split("/", 3)[2]
         return first if first in self._limits else "other"

@@ -17,7 +17,21 @@ from advanced_rag.api.limits import RateLimits
 from advanced_rag.api.middleware import ObserveRequests, SecurityHeaders
 from advanced_rag.api.schemas.errors import ErrorResponse
 from advanced_rag.api.sockets import SocketCounts
-from advanced_rag.api.v1 import admin, audit, auth, chat, chat_socket, documents, holds, index, retrieve, sessions
+from advanced_rag.api.v1 import (
+    admin,
+    audit,
+    auth,
+    chat,
+    chat_socket,
+    documents,
+    holds,
+    index,
+    ingest,
+    job_socket,
+    jobs,
+    retrieve,
+    sessions,
+)
 from advanced_rag.config import Settings
 from advanced_rag.environment import load_settings
 from advanced_rag.opening import Opening, keep_what_is_loaded
@@ -53,9 +67,11 @@ def create_app(settings: Settings | None = None, opening: Opening | None = None)
     app.state.sockets = SocketCounts(server.websockets_per_caller)
     app.state.rate_limits = RateLimits(settings) if settings.rate_limit.enabled else None
     limits = [Depends(app.state.rate_limits)] if settings.rate_limit.enabled else []
-    for module in (documents, retrieve, chat, sessions, index, auth, admin, audit, holds):
+    app.include_router(ingest.uploads, dependencies=limits)
+    for module in (ingest, documents, jobs, retrieve, chat, sessions, index, auth, admin, audit, holds):
         app.include_router(module.router, responses=_ERRORS, dependencies=limits)
-    app.include_router(chat_socket.router)
+    for sockets in (chat_socket, job_socket):
+        app.include_router(sockets.router)
     app.include_router(ops.router)
     if server.metrics:
         app.include_router(ops.metrics_router)

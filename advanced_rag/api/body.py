@@ -1,7 +1,8 @@
 """Strict JSON bodies: UTF-8, no NaN, no lone surrogates, no NUL, bounded depth; anything else is a clear 4xx."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,24 +76,31 @@ class _StrictRequest(Request):
 
     async def _bounded_body(self) -> bytes:
         limits: BodyLimits = self.app.state.body_limits
-        limit = limits.of(self.scope["route"].name)
-        if int(self.headers.get("content-length", "0")) > limit:
-            raise _too_large(limit)
-        parts: list[bytes] = []
-        size = 0
+        self._body = b"".join([part async for part in bounded_stream(self, limits.of(self.scope["route"].name))])
+        return self._body
+
+
+async def bounded_stream(request: Request, limit: int) -> AsyncGenerator[bytes]:
+    """Yield a body of at most so many bytes, as it comes; raises BodyTooLargeError, BodyTooSlowError."""
+    limits: BodyLimits = request.app.state.body_limits
+    if int(request.headers.get("content-length", "0")) > limit:
+        raise _too_large(limit)
+    size, waited_s = 0, 0.0
+    parts = aiter(request.stream())
+    while True:
+        asked_at = time.monotonic()
         try:
-            give_up_at = asyncio.get_running_loop().time() + limits.timeout_s
-            async with asyncio.timeout_at(give_up_at) as patience:
-                async for part in self.stream():
-                    parts.append(part)
-                    size += len(part)
-                    if size > limit:
-                        raise _too_large(limit)
-                    patience.reschedule(give_up_at + size / limits.bytes_per_s)
+            async with asyncio.timeout(limits.timeout_s + size / limits.bytes_per_s - waited_s):
+                part = await anext(parts, None)
         except TimeoutError:
             raise BodyTooSlowError("the body came too slowly") from None
-        self._body = b"".join(parts)
-        return self._body
+        if part is None:
+            return
+        waited_s += time.monotonic() - asked_at
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        yield part
 
 
 def _too_large(limit: int) -> BodyTooLargeError:

@@ -35,12 +35,16 @@ class SocketCounts:
         self._most = most
         self._open: Counter[tuple[str, str]] = Counter()
 
+    def check(self, principal: Principal) -> None:
+        """Raise OverloadedError when the caller has as many connections as he may."""
+        if self._open[principal.tenant, principal.user_id] >= self._most:
+            raise OverloadedError("the caller has as many connections open as he may")
+
     @asynccontextmanager
     async def taken(self, principal: Principal) -> AsyncIterator[None]:
         """Count a connection while it is open; raises OverloadedError when the caller has as many as he may."""
+        self.check(principal)
         key = (principal.tenant, principal.user_id)
-        if self._open[key] >= self._most:
-            raise OverloadedError("the caller has as many connections open as he may")
         self._open[key] += 1
         try:
             yield

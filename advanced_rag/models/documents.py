@@ -17,8 +17,18 @@ VersionState = Literal["indexing", "current", "superseded", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """The file a document is made of; ``job_id`` names it where files wait. What was found out of it comes later."""
+
+    job_id: str
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentInput:
-    """One document as the caller hands it in; ``id`` and ``title`` are already settled."""
+    """One document as the caller hands it in: a text whose ``title`` is settled, or a file that may bring its title."""
 
     id: str
     title: str
@@ -26,16 +36,18 @@ class DocumentInput:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     domain: str | None = None
     rights: Rights | None = None  # None leaves them as they are
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a text: characters [start, end), the headings above it, and its size in tokens."""
+    """A piece of a text: characters [start, end), the headings above it, its size in tokens, the page it stands on."""
 
     start: int
     end: int
     headings: tuple[str, ...]
     tokens: int
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,12 @@ from pathlib import Path
 import pypdfium2
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from advanced_rag.exceptions import InvalidRequestError
+from advanced_rag.file_errors import UnrenderableError
 
 MAX_PIXELS = 50_000_000  # of a picture as it is stored: A4 at 600 dpi is 35 million
 _IMAGE_FORMATS = ("PNG", "JPEG", "TIFF")
 _QUALITY = 90
 _WHITE = (255, 255, 255)
-
-
-class UnrenderableError(InvalidRequestError):
-    """A page cannot be drawn: it is not there, damaged, encrypted or too large."""
-
-    code = "unrenderable_page"
 
 
 def render_page(source: Path | bytes, number: int, longest_side_px: int) -> bytes:
@@ -45,7 +39,7 @@ def render_image(source: Path | bytes, number: int, longest_side_px: int) -> byt
     with _translated(), Image.open(file, formats=_IMAGE_FORMATS) as image:
         image.seek(number)
         if image.width * image.height > MAX_PIXELS:
-            raise UnrenderableError("the picture is too large")
+            raise UnrenderableError
         image.draft("RGB", (longest_side_px, longest_side_px))  # a JPEG is unpacked at the size that is needed
         return _as_jpeg(ImageOps.exif_transpose(image), longest_side_px)
 
@@ -86,4 +80,4 @@ def _translated() -> Iterator[None]:
         SyntaxError,  # what Pillow says of a broken PNG
         ZeroDivisionError,
     ):
-        raise UnrenderableError("the page cannot be drawn") from None
+        raise UnrenderableError from None

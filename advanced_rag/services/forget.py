@@ -13,13 +13,14 @@ from advanced_rag.exceptions import NotFoundError, OnHoldError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.holds import ForgetKind, Hold, HoldKind, Receipt
 from advanced_rag.models.identity import Principal, cache_scope
+from advanced_rag.models.jobs import Job, new_job
 from advanced_rag.services.index import Index
-from advanced_rag.services.ingest import IngestService
+from advanced_rag.services.removal import Removal
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.forgetting import ForgettingRepository
 from advanced_rag.storage.holds import HoldRepository, ReceiptRepository
-from advanced_rag.storage.jobs import Job, JobRepository, new_job
+from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository
 from advanced_rag.storage.tables import now
 
@@ -27,12 +28,10 @@ from advanced_rag.storage.tables import now
 class ForgetService:
     """Holds, forgets, and tells what was forgotten."""
 
-    def __init__(
-        self, database: Sql, index: Index, ingest: IngestService, secret: bytes, *, owner: str, lease_s: float
-    ) -> None:
+    def __init__(self, database: Sql, index: Index, removal: Removal, secret: bytes, *, owner: str, lease_s: float) -> None:
         self._database = database
         self._index = index
-        self._ingest = ingest
+        self._removal = removal
         self._secret = secret
         self._owner = owner
         self._lease_s = lease_s
@@ -72,7 +71,7 @@ class ForgetService:
         removed, purges = await self._database.write(tenant, lambda t: self._remove(t, kind, target, ids))
         if not any(removed.values()):
             raise NotFoundError("there is no trace of it")
-        await self._ingest.purge(tenant, purges)
+        await self._removal.purge(tenant, purges)
         left = await self._database.read(tenant, lambda t: _count(t, kind, target, ids))
         left["vectors"] = sum(await asyncio.gather(*(self._index.count(tenant, document_id) for document_id in ids)))
         receipt = self._receipt(kind, target, principal.user_id, removed, left)

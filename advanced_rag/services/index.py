@@ -8,6 +8,7 @@ from functools import partial
 
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
 from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
+from advanced_rag.models.jobs import Job
 from advanced_rag.models.rights import Rights
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.resilience.guard import Guard
@@ -15,7 +16,6 @@ from advanced_rag.services.embedding import Embedder
 from advanced_rag.storage.collections import IndexRow, Vectors
 from advanced_rag.storage.filters import facets, labels
 from advanced_rag.storage.ids import document_key
-from advanced_rag.storage.jobs import Job
 from advanced_rag.storage.vectors import VectorStore, VersionRange
 from advanced_rag.text.chunk import passage
 

@@ -1,92 +1,228 @@
-"""The worker: finishes what a crash or an outage left undone."""
+"""The worker: claims jobs, keeps their leases, and sees to it that each comes to an end."""
 
 import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
 
 from advanced_rag.config import JobSettings
-from advanced_rag.exceptions import RagError
-from advanced_rag.services.ingest import IngestService
+from advanced_rag.exceptions import (
+    EncoderError,
+    JobLostError,
+    OverloadedError,
+    RagError,
+    StorageQuotaExceededError,
+    UnavailableError,
+    VectorStoreRefusedError,
+)
+from advanced_rag.file_errors import FileError, ParserCrashedError, ParserTimeoutError
+from advanced_rag.models.jobs import Job, JobKind, new_job
+from advanced_rag.services.housekeeping import Housekeeping
+from advanced_rag.services.pipeline import Pipeline
+from advanced_rag.services.removal import Removal
 from advanced_rag.services.rights import RightsService
 from advanced_rag.services.sql import Sql
-from advanced_rag.storage.jobs import Job, JobRepository
+from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.documents import DocumentRepository
+from advanced_rag.storage.job_log import JobLog
+from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 
-_BATCH = 20
+_BATCH = 64
+UPKEEP: tuple[JobKind, ...] = ("purge", "label")
 _LONGEST_DELAY_S = 300.0
+_OUTAGE_DELAY_S = 5.0
+_OUTAGES = (UnavailableError, OverloadedError)
+_NO_OUTAGES = (EncoderError, VectorStoreRefusedError)  # they will answer the same another time
+_FINAL = (FileError, StorageQuotaExceededError)
+_PERHAPS = (ParserCrashedError, ParserTimeoutError)  # a machine that is too busy looks the same: tried once more
 _log = get_logger(__name__)
 
 
 class JobWorker:
-    """Claims due jobs and runs them, one after the other; keeps the leases of this process."""
+    """Runs what is due, so many jobs at once as the settings say, and keeps the leases of this process."""
 
     def __init__(
-        self, database: Sql, ingest: IngestService, rights: RightsService, settings: JobSettings, *, owner: str
+        self,
+        database: Sql,
+        pipeline: Pipeline,
+        removal: Removal,
+        rights: RightsService,
+        housekeeping: Housekeeping,
+        settings: JobSettings,
+        *,
+        owner: str,
     ) -> None:
         self._database = database
-        self._ingest = ingest
+        self._pipeline = pipeline
+        self._removal = removal
         self._rights = rights
+        self._housekeeping = housekeeping
         self._settings = settings
         self._owner = owner
-        self._turn = asyncio.Lock()
-        metrics.begin(metrics.JOBS, ["index", "purge", "label"], ["done", "failed", "dead"])
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._running: dict[asyncio.Task[None], frozenset[str]] = {}
+        self._news = asyncio.Event()
+        metrics.begin(metrics.JOBS, ["ingest", "purge", "label"], ["done", "failed", "dead", "postponed", "lost"])
+
+    def wake(self) -> None:
+        """Say that there is something to do."""
+        self._news.set()
 
     async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
-            try:
-                await self._database.write_across(lambda c: JobRepository(c, self._owner).renew(self._settings.lease_s))
-                await self.run_due()
-                await self._count()
-            except RagError as error:
-                _log.warning("jobs_postponed", code=error.code)
-            except Exception as error:  # noqa: BLE001 - the outermost loop: one fault must not end all background work
-                _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
-            await asyncio.sleep(self._settings.interval_s)
+        """Work until cancelled; what runs then is cut off, and left to whoever comes next."""
+        heartbeat = asyncio.create_task(self._heartbeat())
+        try:
+            while True:
+                try:
+                    await self._dispatch()
+                except RagError as error:
+                    _log.warning("jobs_postponed", code=error.code)
+                except Exception as error:  # noqa: BLE001 - the outermost loop: one fault must not end all background work
+                    _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), self._settings.interval_s)
+        finally:
+            heartbeat.cancel()
+            await self._stop()
 
-    async def run_due(self) -> int:
-        """Run every job that is due now, after those that run already; returns how many were run."""
+    async def run_due(self, kinds: Sequence[JobKind] = ("ingest", *UPKEEP)) -> int:
+        """Run every job of some kinds that is due now, one after the other; returns how many were run."""
         count = 0
-        async with self._turn:
-            while jobs := await self._database.write_across(
-                lambda c: JobRepository(c, self._owner).claim(_BATCH, self._settings.lease_s)
-            ):
-                for job in jobs:
-                    await self._run(job)
-                count += len(jobs)
+        while jobs := await self._claim(kinds):
+            await self._run(jobs)
+            count += len(jobs)
         return count
+
+    async def release_all(self) -> None:
+        """Take over the jobs of a process that is known to be gone."""
+        await self._database.write_across(lambda c: JobRepository(c, self._owner).release(everybody=True))
+
+    async def _dispatch(self) -> None:
+        """Hand out what is due, each batch to a slot that is free."""
+        while True:
+            self._news.clear()
+            await self._slots.acquire()
+            try:
+                jobs = await self._claim(("ingest", *UPKEEP))
+            except BaseException:
+                self._slots.release()
+                raise
+            if not jobs:
+                self._slots.release()
+                return
+            task = asyncio.create_task(self._run(jobs))
+            self._running[task] = frozenset(job.id for job in jobs)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        del self._running[task]
+        self._slots.release()
+        self.wake()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
+
+    async def _claim(self, kinds: Sequence[JobKind]) -> list[Job]:
+        lease_s = self._settings.lease_s
+        return await self._database.write_across(lambda c: JobRepository(c, self._owner).claim(_BATCH, lease_s, kinds=kinds))
+
+    async def _stop(self) -> None:
+        tasks = list(self._running)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(RagError):
+            await self._database.write_across(lambda c: JobRepository(c, self._owner).release())
+
+    async def _heartbeat(self) -> None:
+        """Keep the leases, and cut off work that is no longer this process's."""
+        while True:
+            await asyncio.sleep(self._settings.lease_s / 4)
+            try:
+                held = await self._database.write_across(
+                    lambda c: JobRepository(c, self._owner).renew(self._settings.lease_s)
+                )
+                await self._count()
+                await self._housekeeping.run_when_due()
+            except RagError as error:
+                _log.warning("leases_not_renewed", code=error.code)
+                continue
+            for task, job_ids in list(self._running.items()):
+                if not job_ids & held:
+                    task.cancel()
 
     async def _count(self) -> None:
         counts = await self._database.read_across(lambda c: JobRepository(c, self._owner).counts())
         for state in ("queued", "running", "dead"):
             metrics.JOBS_WAITING.labels(state).set(counts.get(state, 0))
 
-    async def release_all(self) -> None:
-        """Take over the jobs of a process that is known to be gone."""
-        await self._database.write_across(lambda c: JobRepository(c, self._owner).release_all())
-
-    async def _run(self, job: Job) -> None:
+    async def _run(self, jobs: Sequence[Job]) -> None:
+        """Run jobs together; when that fails, each by itself, so that one cannot fail the others."""
         try:
-            await self._work(job)
+            await self._work(jobs)
         except RagError as error:
-            await self._postpone(job, error)
+            if len(jobs) == 1:
+                await self._postpone(jobs[0], error)
+                return
+            for job in jobs:
+                await self._run([job])
             return
-        metrics.JOBS.labels(job.kind, "done").inc()
-        _log.info("job_done", job_id=job.id, kind=job.kind, attempts=job.attempts)
+        except Exception as error:  # noqa: BLE001 - a fault in one job is counted against it, and the others go on
+            _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
+            for job in jobs:
+                await self._postpone(job, RagError("an unexpected error; the log of the service has more"))
+            return
+        metrics.JOBS.labels(jobs[0].kind, "done").inc(len(jobs))
+        _log.info("jobs_done", kind=jobs[0].kind, jobs=len(jobs), job_id=jobs[0].id)
 
-    async def _work(self, job: Job) -> None:
-        match job.kind:
-            case "index":
-                await self._ingest.resume(job)
-            case "purge":
-                await self._ingest.purge(job.tenant, [job])
+    async def _work(self, jobs: Sequence[Job]) -> None:
+        worn_out = [job for job in jobs if job.retakes > self._settings.max_retakes]
+        for job in worn_out:
+            await self._hand_back(job, "worker_lost", 0.0, give_up=True, counts=True)
+        todo = [job for job in jobs if job not in worn_out]
+        match jobs[0].kind:
+            case "ingest" if todo:
+                await self._pipeline.resume(todo)
+            case "purge" if todo:
+                await self._removal.purge(todo[0].tenant, todo)
             case "label":
-                await self._rights.label(job)
+                for job in todo:
+                    await self._rights.label(job)
 
     async def _postpone(self, job: Job, error: RagError) -> None:
-        give_up = job.attempts >= self._settings.max_attempts
-        delay_s = min(2.0**job.attempts, _LONGEST_DELAY_S)
-        metrics.JOBS.labels(job.kind, "dead" if give_up else "failed").inc()
-        _log.warning("job_failed", job_id=job.id, kind=job.kind, code=error.code, gives_up=give_up)
-        await self._database.write_across(
-            lambda c: JobRepository(c, self._owner).postpone(job, delay_s=delay_s, error_code=error.code, give_up=give_up)
-        )
+        if isinstance(error, JobLostError):
+            metrics.JOBS.labels(job.kind, "lost").inc()
+            return
+        _log.warning("job_failed", job_id=job.id, kind=job.kind, code=error.code, attempts=job.attempts)
+        if isinstance(error, _FINAL) and not (isinstance(error, _PERHAPS) and job.attempts < 2):
+            metrics.JOBS.labels(job.kind, "failed").inc()
+            await self._database.write(job.tenant, lambda t: self._fail(t, job, error))
+            return
+        is_outage = isinstance(error, _OUTAGES) and not isinstance(error, _NO_OUTAGES)
+        give_up = not is_outage and job.attempts >= self._settings.max_attempts
+        delay_s = _OUTAGE_DELAY_S if is_outage else min(2.0**job.attempts, _LONGEST_DELAY_S)
+        metrics.JOBS.labels(job.kind, "dead" if give_up else "postponed").inc()
+        await self._hand_back(job, error.code, delay_s * random.uniform(0.5, 1.5), give_up=give_up, counts=not is_outage)
+
+    async def _hand_back(self, job: Job, code: str, delay_s: float, *, give_up: bool, counts: bool) -> None:
+        def hand_back(transaction: TenantTransaction) -> None:
+            repository = JobRepository(transaction, self._owner)
+            is_mine = repository.postpone(job, delay_s=delay_s, error_code=code, give_up=give_up, counts=counts)
+            if is_mine and job.stage is not None:
+                JobLog(transaction).tell([job.news("dead" if give_up else "queued", job.stage, code=code)])
+
+        await self._database.write(job.tenant, hand_back)
+
+    def _fail(self, transaction: TenantTransaction, job: Job, error: RagError) -> None:
+        """End an ingestion that will not go better another time; its file is kept no longer than the job."""
+        if not JobRepository(transaction, self._owner).fail([job.id], error.code, error.message):
+            return
+        give_up(transaction, JobRepository(transaction, self._owner), job)
+        JobLog(transaction).tell([job.news("failed", job.stage or "received", code=error.code)])
+
+
+def give_up(transaction: TenantTransaction, jobs: JobRepository, job: Job, *, delay_s: float = 0.0) -> None:
+    """Say of a version that it will never be visible, and queue the purge of what may have been written of it."""
+    DocumentRepository(transaction).mark_failed({job.document_id: job.start})
+    jobs.add([new_job(job.tenant, "purge", job.document_id, job.start, job.below)], delay_s=delay_s)

@@ -6,12 +6,13 @@ from dataclasses import replace
 from advanced_rag.exceptions import ForbiddenError, IdTakenError, NotFoundError, RagError
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
 from advanced_rag.models.identity import Principal
+from advanced_rag.models.jobs import Job, new_job
 from advanced_rag.models.rights import Rights
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.documents import DocumentRepository
-from advanced_rag.storage.jobs import Job, JobRepository, new_job
+from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
 from advanced_rag.telemetry.logs import get_logger
 

@@ -37,6 +37,10 @@ class Sql:
         self._writers = Bulkhead("database_writers", permits=writers, wait_s=_WRITER_WAIT_S, refusal=PoolExhaustedError)
         metrics.DB_POOL_SIZE.set(settings.connections)
 
+    def listen(self, topic: str, listener: Callable[[TenantId], None]) -> None:
+        """Call a function, in some thread, after each commit of something that belongs to a topic."""
+        self._database.listen(topic, listener)
+
     async def read(self, tenant: TenantId, work: TenantWork[T], deadline: Deadline | None = None) -> T:
         """Run reading statements for a tenant, each seeing what is committed; once more when the connection broke.
 

@@ -7,7 +7,7 @@ from advanced_rag.models.identity import Reader
 from advanced_rag.models.index import DOMAIN_PREFIX, CollectionReport, Generation, VerifyReport
 from advanced_rag.models.rights import Rights
 from advanced_rag.services.index import Index
-from advanced_rag.services.jobs import JobWorker
+from advanced_rag.services.jobs import UPKEEP, JobWorker
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.hydration import hydrate
@@ -26,7 +26,7 @@ class VerifyService:
 
     async def verify(self, tenant: TenantId, *, repair: bool) -> VerifyReport:
         """Finish what is due, then compare every live collection; raises UnavailableError when a store is silent."""
-        await self._jobs.run_due()
+        await self._jobs.run_due(UPKEEP)
         reports = [await self._check(tenant, generation, repair) for generation in self._index.generations.values()]
         return VerifyReport(reports)
 

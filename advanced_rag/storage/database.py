@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
@@ -39,9 +39,13 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class TenantTransaction(Transaction):
-    """A transaction for one tenant: PostgreSQL itself shows and takes no row of another one."""
+    """A transaction for one tenant: PostgreSQL itself shows and takes no row of another one.
+
+    ``topics`` are what listeners are told of once it is committed.
+    """
 
     tenant: TenantId
+    topics: set[str] = field(default_factory=set)
 
 
 Work = Callable[[Transaction], T]
@@ -74,6 +78,11 @@ class Database:
         event.listen(self.engine, "checkout", lambda *_: metrics.DB_CHECKOUTS.inc())
         # SQLAlchemy lets the driver's own error through when a connection breaks while its isolation level is set.
         self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+        self._listeners: dict[str, Callable[[TenantId], None]] = {}
+
+    def listen(self, topic: str, listener: Callable[[TenantId], None]) -> None:
+        """Call a function, in the thread that wrote, after each commit of something that belongs to a topic."""
+        self._listeners[topic] = listener
 
     @property
     def has_one_writer(self) -> bool:
@@ -88,7 +97,11 @@ class Database:
     def write(self, tenant: TenantId, work: TenantWork[T]) -> T:
         """Run one transaction for a tenant: all of it is kept, or nothing when it raises."""
         with self._translated(), transaction(self.engine, tenant) as connection:
-            return work(TenantTransaction(connection, tenant))
+            written = TenantTransaction(connection, tenant)
+            result = work(written)
+        for topic in written.topics:
+            self._listeners[topic](tenant)
+        return result
 
     def read_across(self, work: Work[T]) -> T:
         """Run reading statements that reach across tenants."""

@@ -33,6 +33,7 @@ class NewVersion:
     text: str
     content_hash: str
     chunks: tuple[Chunk, ...]
+    source: Mapping[str, Any] | None = None
 
 
 class DocumentRepository:
@@ -80,16 +81,66 @@ class DocumentRepository:
 
     def add_versions(self, versions: Sequence[NewVersion]) -> None:
         """Store versions that are not visible yet."""
+        if not versions:
+            return
         moment = now()
         self._connection.execute(insert(document_versions), [self._version_row(item, moment) for item in versions])
-        chunk_rows = [self._chunk_row(chunk) for item in versions for chunk in item.chunks]
-        self._connection.execute(insert(chunks), chunk_rows)
+        self._add_chunks([chunk for item in versions for chunk in item.chunks])
         self._set_each(
             [{"key": item.document.document_id, "value": item.document.version} for item in versions],
             update(documents)
             .where(self._owned(documents), documents.c.id == bindparam("key"))
             .values(last_version=bindparam("value")),
         )
+
+    def fill(self, version: DocumentVersion, text: str, pieces: Sequence[Chunk], source: Mapping[str, Any]) -> bool:
+        """Put into a version what was found in its file; False when the version is gone."""
+        filled = self._connection.execute(
+            update(document_versions)
+            .where(
+                self._owned(document_versions),
+                document_versions.c.document_id == version.document_id,
+                document_versions.c.version == version.version,
+                document_versions.c.state == "indexing",
+            )
+            .values(
+                title=version.title,
+                text=text,
+                bytes=len(text.encode()),
+                chunk_count=len(pieces),
+                source=dict(source),
+            )
+            .returning(document_versions.c.version)
+        )
+        if filled.scalar_one_or_none() is None:
+            return False
+        self.forget_chunks(version.document_id, version.version, version.version + 1)
+        self._add_chunks(pieces)
+        return True
+
+    def source(self, document_id: str, version: int) -> Mapping[str, Any] | None:
+        """Return what is known of the file a version is made of; None for a text, or a version that is gone."""
+        found = select(document_versions.c.source).where(
+            self._owned(document_versions),
+            document_versions.c.document_id == document_id,
+            document_versions.c.version == version,
+        )
+        known: Mapping[str, Any] | None = self._connection.execute(found).scalar_one_or_none()
+        return known
+
+    def is_wanted(self, document_id: str, version: int) -> bool:
+        """Tell whether a version is visible, or on its way to be."""
+        found = select(document_versions.c.state).where(
+            self._owned(document_versions),
+            document_versions.c.document_id == document_id,
+            document_versions.c.version == version,
+            document_versions.c.state.in_(["indexing", "current"]),
+        )
+        return self._connection.execute(found).scalar_one_or_none() is not None
+
+    def _add_chunks(self, pieces: Sequence[Chunk]) -> None:
+        if pieces:
+            self._connection.execute(insert(chunks), [self._chunk_row(chunk) for chunk in pieces])
 
     def activate(self, versions: Mapping[str, int]) -> dict[str, int]:
         """Make versions current where they are newer than what is; returns those that are current now.
@@ -306,6 +357,7 @@ class DocumentRepository:
             "domain": document.domain,
             "chunk_count": len(item.chunks),
             "bytes": len(item.text.encode()),
+            "source": dict(item.source) if item.source else None,
             "created_at": moment,
         }
 

@@ -1,39 +1,21 @@
-"""The job table: work that must be finished whatever crashes.
+"""The job table as workers see it: work that must be finished whatever crashes.
 
-A job is claimed with a lease on the database's clock. Who lost the lease loses the right to finish: every step that
-counts deletes the job row it owns in the same transaction, and does nothing when the row is no longer its own.
+A job is claimed with a lease on the database's clock. Who lost the lease loses the right to go on: every step that counts
+changes the job row it owns in the same transaction, and does nothing when the row is no longer its own.
 """
 
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from advanced_rag.models.documents import TenantId
+from advanced_rag.models.jobs import Job, JobKind, JobState
 from advanced_rag.storage.database import Transaction, database_clock
 from advanced_rag.storage.tables import jobs, now
 
-JobKind = Literal["index", "purge", "label"]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Work on the versions [start, below) of one document: index them, purge their vectors; or label what it has now."""
-
-    id: str
-    tenant: TenantId
-    kind: JobKind
-    document_id: str
-    start: int
-    below: int
-    attempts: int = 0
-
-
-def new_job(tenant: TenantId, kind: JobKind, document_id: str, start: int, below: int) -> Job:
-    """Return a job that is not stored yet."""
-    return Job(str(uuid.uuid4()), tenant, kind, document_id, start, below)
+_UPKEEP: tuple[JobKind, ...] = ("purge", "label")
 
 
 class JobRepository:
@@ -43,20 +25,34 @@ class JobRepository:
         self._connection = transaction.connection
         self._owner = owner
 
-    def add(self, items: Sequence[Job], *, lease_s: float | None = None) -> None:
+    def add(self, items: Sequence[Job], *, lease_s: float | None = None, delay_s: float = 0.0) -> None:
         """Store jobs: to be claimed, or with ``lease_s`` already running here."""
         if not items:
             return
         clock = float(self._connection.execute(select(database_clock())).scalar_one())
-        self._connection.execute(insert(jobs), [self._row(job, clock, lease_s) for job in items])
+        moment = now()
+        rows = [
+            _row(job, self._owner, clock + delay_s, lease_s) | {"created_at": moment, "updated_at": moment} for job in items
+        ]
+        self._connection.execute(insert(jobs), rows)
 
-    def claim(self, limit: int, lease_s: float) -> list[Job]:
-        """Take over jobs that are due, or whose worker let its lease run out."""
-        due = or_(
-            and_(jobs.c.state == "queued", jobs.c.run_after <= database_clock()),
-            and_(jobs.c.state == "running", jobs.c.lease_until < database_clock()),
+    def claim(self, limit: int, lease_s: float, *, kinds: Sequence[JobKind] = ("ingest", *_UPKEEP)) -> list[Job]:
+        """Take over jobs that are due, or whose worker let its lease run out: of one tenant, of one kind, at one stage.
+
+        The tenant that has the least work running goes first.
+        """
+        head = self._head(kinds)
+        if head is None:
+            return []
+        like = (jobs.c.tenant_id == head.tenant_id, jobs.c.kind == head.kind, jobs.c.stage.is_not_distinct_from(head.stage))
+        chosen = (
+            select(jobs.c.id)
+            .where(_is_due(), *like)
+            .order_by(jobs.c.priority, jobs.c.run_after)
+            .limit(1 if head.stage == "received" else limit)
+            .with_for_update(skip_locked=True)
         )
-        chosen = select(jobs.c.id).where(due).order_by(jobs.c.run_after).limit(limit).with_for_update(skip_locked=True)
+        was_lost = jobs.c.state == "running"
         rows = self._connection.execute(
             update(jobs)
             .where(jobs.c.id.in_(chosen))
@@ -64,68 +60,185 @@ class JobRepository:
                 state="running",
                 owner=self._owner,
                 lease_until=database_clock() + lease_s,
-                attempts=jobs.c.attempts + 1,
+                attempts=jobs.c.attempts + case((was_lost, 0), else_=1),
+                retakes=jobs.c.retakes + case((was_lost, 1), else_=0),
+                updated_at=now(),
             )
             .returning(*jobs.c)
         )
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
-    def renew(self, lease_s: float) -> None:
-        """Keep every job that runs here."""
-        self._connection.execute(
+    def _head(self, kinds: Sequence[JobKind]) -> Row[Any] | None:
+        running = (
+            select(jobs.c.tenant_id, func.count().label("count"))
+            .where(jobs.c.state == "running", jobs.c.lease_until >= database_clock())
+            .group_by(jobs.c.tenant_id)
+            .subquery()
+        )
+        return self._connection.execute(
+            select(jobs.c.tenant_id, jobs.c.kind, jobs.c.stage)
+            .select_from(jobs.outerjoin(running, running.c.tenant_id == jobs.c.tenant_id))
+            .where(_is_due(), jobs.c.kind.in_(kinds))
+            .order_by(func.coalesce(running.c.count, 0), jobs.c.priority, jobs.c.run_after)
+            .limit(1)
+        ).one_or_none()
+
+    def renew(self, lease_s: float) -> set[str]:
+        """Keep every job that runs here; returns their ids."""
+        renewed = (
             update(jobs)
             .where(jobs.c.owner == self._owner, jobs.c.state == "running")
             .values(lease_until=database_clock() + lease_s)
+            .returning(jobs.c.id)
         )
+        return set(self._connection.execute(renewed).scalars())
+
+    def hold(self, job_ids: Sequence[str]) -> set[str]:
+        """Hold the rows of jobs that still belong to this worker until the transaction ends; returns which do."""
+        held = select(jobs.c.id).where(self._mine(job_ids)).order_by(jobs.c.id).with_for_update()
+        return set(self._connection.execute(held).scalars())
 
     def finish(self, job_ids: Sequence[str]) -> set[str]:
         """Remove jobs that still belong to this worker; returns which did."""
-        owned = and_(jobs.c.id.in_(job_ids), jobs.c.owner == self._owner, jobs.c.state == "running")
-        return set(self._connection.execute(delete(jobs).where(owned).returning(jobs.c.id)).scalars())
+        return set(self._connection.execute(delete(jobs).where(self._mine(job_ids)).returning(jobs.c.id)).scalars())
 
-    def postpone(self, job: Job, *, delay_s: float, error_code: str, give_up: bool) -> None:
-        """Hand a failed job back for later, or mark it dead."""
+    def ready(self, details: Mapping[str, Mapping[str, Any]]) -> None:
+        """End ingestions of this worker well; they stay, with details, to be looked at."""
+        if not details:
+            return
+        mine = update(jobs).where(self._mine(list(details)))
+        self._connection.execute(mine.values(**_ended("ready"), stage="ready", done=jobs.c.total, error_code=None))
+        self._connection.execute(
+            update(jobs).where(jobs.c.id == bindparam("key")).values(details=bindparam("known")),
+            [{"key": job_id, "known": dict(known)} for job_id, known in details.items()],
+        )
+
+    def advance(self, job: Job) -> bool:
+        """Note how far an ingestion has come; False when it is no longer this worker's."""
+        moved = self._connection.execute(
+            update(jobs)
+            .where(self._mine([job.id]))
+            .values(stage=job.stage, done=job.done, total=job.total, details=dict(job.details), updated_at=now())
+            .returning(jobs.c.id)
+        )
+        return moved.scalar_one_or_none() is not None
+
+    def fail(self, job_ids: Sequence[str], code: str, message: str) -> set[str]:
+        """End jobs of this worker for good; returns which were."""
+        failed = (
+            update(jobs)
+            .where(self._mine(job_ids))
+            .values(**_ended("failed"), error_code=code, error_message=message)
+            .returning(jobs.c.id)
+        )
+        return set(self._connection.execute(failed).scalars())
+
+    def postpone(self, job: Job, *, delay_s: float, error_code: str, give_up: bool, counts: bool = True) -> bool:
+        """Hand a job back for later, or mark it dead; one that does not count as a try was not the job's fault."""
+        values = {
+            "state": "dead" if give_up else "queued",
+            "owner": None,
+            "lease_until": None,
+            "run_after": database_clock() + delay_s,
+            "attempts": jobs.c.attempts - (0 if counts else 1),
+            "error_code": error_code,
+            "updated_at": now(),
+        }
+        postponed = update(jobs).where(self._mine([job.id])).values(values).returning(jobs.c.id)
+        return self._connection.execute(postponed).scalar_one_or_none() is not None
+
+    def release(self, *, everybody: bool = False) -> None:
+        """Give leases back: this worker's, which stops in order; or everybody's, in the process that alone has the data."""
+        whose = jobs.c.state == "running"
+        lost = 1 if everybody else 0
         self._connection.execute(
             update(jobs)
-            .where(jobs.c.id == job.id, jobs.c.owner == self._owner)
+            .where(whose if everybody else and_(whose, jobs.c.owner == self._owner))
             .values(
-                state="dead" if give_up else "queued",
+                state="queued",
                 owner=None,
                 lease_until=None,
-                run_after=database_clock() + delay_s,
-                error_code=error_code,
+                attempts=case((jobs.c.attempts > 0, jobs.c.attempts - 1), else_=0),
+                retakes=jobs.c.retakes + lost,
             )
         )
 
-    def release_all(self) -> None:
-        """Give every lease back: for the one process that has the data directory to itself."""
-        self._connection.execute(
-            update(jobs).where(jobs.c.state == "running").values(state="queued", owner=None, lease_until=None)
-        )
-
     def counts(self, tenant: TenantId | None = None) -> dict[str, int]:
-        """Return how many jobs are in each state: a tenant's, or everybody's."""
-        statement = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+        """Return how many jobs wait, run, or are dead: a tenant's, or everybody's."""
+        statement = (
+            select(jobs.c.state, func.count()).where(jobs.c.state.in_(["queued", "running", "dead"])).group_by(jobs.c.state)
+        )
         rows = self._connection.execute(statement if tenant is None else statement.where(jobs.c.tenant_id == tenant))
         return {row[0]: row[1] for row in rows}
 
-    def _row(self, job: Job, clock: float, lease_s: float | None) -> dict[str, Any]:
-        running = lease_s is not None
-        return {
-            "id": job.id,
-            "tenant_id": job.tenant,
-            "kind": job.kind,
-            "document_id": job.document_id,
-            "from_version": job.start,
-            "below_version": job.below,
-            "state": "running" if running else "queued",
-            "owner": self._owner if running else None,
-            "lease_until": clock + lease_s if lease_s is not None else None,
-            "run_after": clock,
-            "attempts": 0,
-            "created_at": now(),
-        }
+    def expire(self, older_than_s: float, limit: int) -> int:
+        """Delete what ended long ago, with what was told of it; returns how many."""
+        old = (
+            select(jobs.c.id)
+            .where(
+                jobs.c.state.in_(["ready", "failed", "cancelled"]),
+                jobs.c.updated_at < now() - timedelta(seconds=older_than_s),
+            )
+            .limit(limit)
+        )
+        return len(self._connection.execute(delete(jobs).where(jobs.c.id.in_(old)).returning(jobs.c.id)).all())
+
+    def unended(self, job_ids: Iterable[str]) -> set[str]:
+        """Return those jobs that may still need their file."""
+        kept = select(jobs.c.id).where(jobs.c.id.in_(list(job_ids)), jobs.c.state.in_(["queued", "running", "dead"]))
+        return set(self._connection.execute(kept).scalars())
+
+    def _mine(self, job_ids: Sequence[str]) -> Any:
+        return and_(jobs.c.id.in_(job_ids), jobs.c.owner == self._owner, jobs.c.state == "running")
 
 
-def _job(row: Any) -> Job:
-    return Job(row.id, row.tenant_id, row.kind, row.document_id, row.from_version, row.below_version, row.attempts)
+def _is_due() -> Any:
+    return or_(
+        and_(jobs.c.state == "queued", jobs.c.run_after <= database_clock()),
+        and_(jobs.c.state == "running", jobs.c.lease_until < database_clock()),
+    )
+
+
+def _ended(state: JobState) -> dict[str, Any]:
+    return {"state": state, "owner": None, "lease_until": None, "updated_at": now()}
+
+
+def _row(job: Job, owner: str, run_after: float, lease_s: float | None) -> dict[str, Any]:
+    running = lease_s is not None
+    return {
+        "id": job.id,
+        "tenant_id": job.tenant,
+        "kind": job.kind,
+        "document_id": job.document_id,
+        "from_version": job.start,
+        "below_version": job.below,
+        "state": "running" if running else "queued",
+        "owner": owner if running else None,
+        "lease_until": run_after + lease_s if lease_s is not None else None,
+        "run_after": run_after,
+        "attempts": job.attempts,
+        "user_id": job.user_id,
+        "stage": job.stage,
+        "done": job.done,
+        "total": job.total,
+        "details": dict(job.details),
+    }
+
+
+def job_of(row: Row[Any]) -> Job:
+    """Return the job of a row."""
+    return Job(
+        id=row.id,
+        tenant=row.tenant_id,
+        kind=row.kind,
+        document_id=row.document_id,
+        start=row.from_version,
+        below=row.below_version,
+        attempts=row.attempts,
+        retakes=row.retakes,
+        user_id=row.user_id,
+        stage=row.stage,
+        done=row.done,
+        total=row.total,
+        details=row.details or {},
+    )

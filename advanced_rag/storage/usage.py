@@ -5,13 +5,12 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.quota import Consumption, Holdings, Quotas
 from advanced_rag.storage.database import TenantTransaction, Transaction
-from advanced_rag.storage.hydration import is_current
 from advanced_rag.storage.tables import document_versions, documents, tenants, usage_days
 
 
@@ -35,14 +34,14 @@ class UsageRepository:
         self._connection.execute(update(tenants).where(tenants.c.id == self._tenant).values(quotas=asdict(quotas)))
 
     def holdings(self, document_id: str | None = None) -> Holdings:
-        """Return what the tenant holds, or what one document of it adds to that."""
+        """Return what the tenant holds or is taking in, or what one document of it adds to that."""
         statement = (
             select(
                 func.count(),
                 func.coalesce(func.sum(document_versions.c.chunk_count), 0),
                 func.coalesce(func.sum(document_versions.c.bytes), 0),
             )
-            .select_from(documents.join(document_versions, is_current()))
+            .select_from(documents.join(document_versions, _is_held()))
             .where(documents.c.tenant_id == self._tenant)
         )
         if document_id is not None:
@@ -91,3 +90,13 @@ class UsageBook:
         return {
             TenantId(row.id): (Consumption(row.requests or 0, row.tokens or 0), Quotas(**(row.quotas or {}))) for row in rows
         }
+
+
+def _is_held() -> Any:
+    """Return the condition that joins a document with its current version, or with the first one while it comes in."""
+    return and_(
+        document_versions.c.tenant_id == documents.c.tenant_id,
+        document_versions.c.document_id == documents.c.id,
+        document_versions.c.version == func.coalesce(documents.c.current_version, documents.c.last_version),
+        document_versions.c.state.in_(["current", "indexing"]),
+    )

@@ -39,6 +39,7 @@ DB_POOL_EXHAUSTED = Counter("rag_db_pool_exhausted_total", "Times no database co
 DOCUMENTS_INGESTED = Counter("rag_documents_ingested_total", "Documents handed in, by what became of them.", ["status"])
 JOBS = Counter("rag_jobs_total", "Background jobs finished.", ["kind", "outcome"])
 JOBS_WAITING = Gauge("rag_jobs_waiting", "Background jobs in the table.", ["state"])
+JOB_LISTENERS = Gauge("rag_job_listeners", "Connections that follow jobs.")
 DROPPED_HITS = Counter("rag_hydration_dropped_total", "Candidates that SQL did not confirm.")
 CHAT_ANSWERED = Counter("rag_chat_answered_total", "Chat answers.", ["answered"])
 SHED = Counter("rag_shed_total", "Requests turned away because too many were in work.", ["kind"])

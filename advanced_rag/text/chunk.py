@@ -4,14 +4,16 @@ The text is tokenised once; the size of any piece is then a difference of two po
 """
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import sentencex
 
 from advanced_rag.models.documents import Span
+from advanced_rag.models.parsed import PageStart
 from advanced_rag.text.blocks import Block, split_blocks
 
 _LINE = re.compile(r"[^\n]*\n?")
@@ -47,6 +49,7 @@ class _Unit:
     end: int
     tokens: int
     headings: tuple[str, ...]
+    page: int | None
 
 
 def context(title: str, headings: Sequence[str]) -> str:
@@ -61,15 +64,18 @@ def passage(title: str, headings: Sequence[str], text: str) -> str:
     return f"{before}. {text}" if before else text
 
 
-def chunk_text(text: str, title: str, tokenizer: Tokenizer, limits: ChunkLimits) -> list[Span]:
+def chunk_text(
+    text: str, title: str, tokenizer: Tokenizer, limits: ChunkLimits, pages: Sequence[PageStart] = ()
+) -> list[Span]:
     """Cut a text into spans; together they cover all of it but white space.
 
-    Each span fits ``max_tokens`` together with its context. No span crosses a heading unless what stands before it is
-    small; only a sentence that is too long by itself is cut inside.
+    Each span fits ``max_tokens`` together with its context. No span crosses a page, nor a heading unless what stands before
+    it is small; only a sentence that is too long by itself is cut inside.
     """
     tokens = _TokenIndex(tokenizer.offsets(text))
     packer = _Packer(text, title, tokenizer, limits)
-    units = [unit for block in split_blocks(text) for unit in _units(text, block, tokens)]
+    places = _Pages(pages)
+    units = [unit for block in split_blocks(text) for unit in _units(text, block, tokens, places)]
     pieces = [packer.span(group) for group in packer.pack(units)]
     return [fitting for piece in pieces for fitting in packer.fit(piece)]
 
@@ -82,6 +88,24 @@ class _TokenIndex:
 
     def count(self, start: int, end: int) -> int:
         return bisect_left(self._starts, end) - bisect_left(self._starts, start)
+
+
+class _Pages:
+    """Tells on which page a character stands."""
+
+    def __init__(self, pages: Sequence[PageStart]) -> None:
+        self._starts = [page.start for page in pages]
+        self._numbers = [page.number for page in pages]
+
+    def at(self, position: int) -> int | None:
+        found = bisect_right(self._starts, position) - 1
+        return self._numbers[found] if found >= 0 else None
+
+    def divided(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Cut a stretch of text where pages begin inside it."""
+        first, last = bisect_right(self._starts, start), bisect_left(self._starts, end)
+        cuts = [start, *self._starts[first:last], end]
+        yield from pairwise(cuts)
 
 
 class _Packer:
@@ -106,10 +130,11 @@ class _Packer:
         size = fresh = 0
         for unit in (part for whole in units for part in self._divided(whole)):
             capacity = self.capacity(piece[0].headings if piece else unit.headings)
+            new_page = bool(piece) and unit.page != piece[-1].page
             new_section = bool(piece) and unit.headings != piece[-1].headings
-            if piece and (size + unit.tokens > capacity or (new_section and size >= capacity // 4)):
+            if piece and (new_page or size + unit.tokens > capacity or (new_section and size >= capacity // 4)):
                 yield piece
-                piece = [] if new_section else self._overlap(piece, unit)
+                piece = [] if new_section or new_page else self._overlap(piece, unit)
                 size, fresh = sum(item.tokens for item in piece), 0
             piece.append(unit)
             size, fresh = size + unit.tokens, fresh + 1
@@ -138,7 +163,7 @@ class _Packer:
             after = first + capacity
             end = offsets[after][0] if after < len(offsets) else unit.end - unit.start
             size = min(capacity, len(offsets) - first)
-            yield _Unit(unit.start + start, unit.start + end, size, unit.headings)
+            yield replace(unit, start=unit.start + start, end=unit.start + end, tokens=size)
             start = end
 
     def span(self, units: list[_Unit]) -> Span:
@@ -147,23 +172,24 @@ class _Packer:
         piece = self._text[start:end]
         start += len(piece) - len(piece.lstrip())
         end -= len(piece) - len(piece.rstrip())
-        return Span(start, max(start, end), units[0].headings, sum(unit.tokens for unit in units))
+        return Span(start, max(start, end), units[0].headings, sum(unit.tokens for unit in units), units[0].page)
 
     def fit(self, span: Span) -> Iterator[Span]:
         """Halve a span until it fits as the tokenizer counts it alone: a cut inside a word may add tokens."""
         size = self._tokenizer.count([self._text[span.start : span.end]])[0]
         if size <= self.capacity(span.headings) or span.end - span.start < 2:
-            yield Span(span.start, span.end, span.headings, size)
+            yield replace(span, tokens=size)
             return
         middle = (span.start + span.end) // 2
         for start, end in ((span.start, middle), (middle, span.end)):
-            yield from self.fit(Span(start, end, span.headings, size))
+            yield from self.fit(replace(span, start=start, end=end))
 
 
-def _units(text: str, block: Block, tokens: _TokenIndex) -> Iterator[_Unit]:
-    for start, end in _parts(text, block):
-        if text[start:end].strip():
-            yield _Unit(start, end, tokens.count(start, end), block.headings)
+def _units(text: str, block: Block, tokens: _TokenIndex, pages: _Pages) -> Iterator[_Unit]:
+    for part in _parts(text, block):
+        for start, end in pages.divided(*part):
+            if text[start:end].strip():
+                yield _Unit(start, end, tokens.count(start, end), block.headings, pages.at(start))
 
 
 def _parts(text: str, block: Block) -> Iterator[tuple[int, int]]:

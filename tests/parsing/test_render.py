@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from advanced_rag.parsing.render import MAX_PIXELS, UnrenderableError, render_image, render_page
+from advanced_rag.file_errors import UnrenderableError
+from advanced_rag.parsing.render import MAX_PIXELS, render_image, render_page
 
 WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)
 

@@ -7,7 +7,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from advanced_rag.api.schemas.base import Answer, DocumentId, DomainName, Name, Schema, Text
 from advanced_rag.models.documents import DocumentInfo, IngestResult
+from advanced_rag.models.jobs import JobInfo
 from advanced_rag.models.rights import Rights, Visibility
+from advanced_rag.services.intake import Admitted
 
 
 class AccessIn(Schema):
@@ -56,10 +58,30 @@ class DocumentIn(Schema):
     access: AccessIn | None = Field(None, description="who may see it; left out, a new document is for the whole tenant")
 
 
-class IngestRequest(Schema):
-    """Documents to ingest."""
+class UploadIn(Schema):
+    """What a sender says of a file; without an id the document gets one made from the content, without a title its own."""
 
-    documents: list[DocumentIn] = Field(min_length=1, max_length=1000)
+    id: DocumentId | None = None
+    title: Annotated[str, StringConstraints(max_length=1000)] | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    domain: DomainName | None = None
+    access: AccessIn | None = Field(None, description="who may see it; left out, a new document is for the whole tenant")
+
+
+class IngestRequest(Schema):
+    """Documents to ingest, or the address of one file."""
+
+    documents: list[DocumentIn] | None = Field(None, min_length=1, max_length=1000)
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+    document: UploadIn | None = Field(None, description="what is said of the file behind the address")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.documents is None) == (self.url is None):
+            raise ValueError("send either documents or url")
+        if self.document is not None and self.url is None:
+            raise ValueError("document goes with url")
+        return self
 
 
 class ItemError(Answer):
@@ -84,11 +106,52 @@ class IngestedDocument(Answer):
         error = ItemError(code=result.error_code, message=result.error_message or "") if result.error_code else None
         return cls(id=result.id, status=result.status, version=result.version, chunks=result.chunks, error=error)
 
+    @classmethod
+    def of_job(cls, job: JobInfo) -> "IngestedDocument":
+        """Make it from a job that has ended."""
+        if job.state != "ready":
+            code = job.error_code or job.state
+            error = ItemError(code=code, message=job.error_message or f"the job is {job.state}")
+            return cls(id=job.document_id, status="failed", chunks=0, error=error)
+        return cls(id=job.document_id, status=job.details["outcome"], version=job.version, chunks=job.total)
+
 
 class IngestResponse(Answer):
     """One result per document, in the order they came."""
 
     documents: list[IngestedDocument]
+    request_id: str | None = None
+
+
+class AdmittedDocument(Answer):
+    """A document that was taken in, and where to ask what becomes of it."""
+
+    document_id: str
+    job_id: str
+    status: Literal["queued", "running", "ready", "unchanged", "failed"]
+    status_url: str
+    events_url: str
+    error: ItemError | None = None
+
+    @classmethod
+    def of(cls, item: Admitted) -> "AdmittedDocument":
+        """Make it from what the service says."""
+        error = ItemError(code=item.error_code, message=item.error_message or "") if item.error_code else None
+        url = f"/v1/jobs/{item.job_id}"
+        return cls(
+            document_id=item.document_id,
+            job_id=item.job_id,
+            status=item.status,
+            status_url=url,
+            events_url=f"{url}/events",
+            error=error,
+        )
+
+
+class AdmittedResponse(Answer):
+    """One answer per document, in the order they came; each is finished in the background."""
+
+    documents: list[AdmittedDocument]
     request_id: str | None = None
 
 

@@ -1,0 +1,185 @@
+"""The way in: texts as JSON, files, the address of one; finished in the background, or while the caller waits."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Query, Request, Response, status
+
+from advanced_rag.api.body import StrictJsonRoute
+from advanced_rag.api.context import Context, RequestContext
+from advanced_rag.api.identity import needs
+from advanced_rag.api.schemas.base import MAX_METADATA_BYTES
+from advanced_rag.api.schemas.documents import (
+    AdmittedDocument,
+    AdmittedResponse,
+    DocumentIn,
+    IngestedDocument,
+    IngestRequest,
+    IngestResponse,
+    UploadIn,
+)
+from advanced_rag.api.uploads import MultipartRoute, Upload, received
+from advanced_rag.exceptions import FieldError, InvalidRequestError
+from advanced_rag.models.documents import DocumentInput
+from advanced_rag.services.intake import Admitted, RequestKey
+from advanced_rag.storage.filters import MAX_FACET_VALUES, count_values
+from advanced_rag.storage.ids import content_hash
+from advanced_rag.text.blocks import first_heading
+
+uploads = APIRouter(route_class=MultipartRoute, tags=["documents"])
+router = APIRouter(route_class=StrictJsonRoute, tags=["documents"])
+
+Wait = Annotated[bool, Query(description="answer when the documents can be found, or after a while with 202 all the same")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="the same key and body get the same answer for 24 hours",
+    ),
+]
+Answers = AdmittedResponse | IngestResponse
+_UNTITLED_CHARS = 80
+_MULTIPART: dict[str, Any] = {
+    "requestBody": {
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
+                        "documents": {
+                            "type": "string",
+                            "description": "JSON: a list with one object per file, each with any of id, title, metadata, "
+                            "domain, access",
+                        },
+                    },
+                }
+            }
+        }
+    }
+}
+
+
+@uploads.post(
+    "/v1/ingest",
+    name="ingest",
+    dependencies=[needs("ingest")],
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model_exclude_none=True,
+    include_in_schema=False,
+)
+async def ingest_files(
+    request: Request, response: Response, context: Context, wait: Wait = False, idempotency_key: IdempotencyKey = None
+) -> Answers:
+    """Take files in."""
+    files = context.services.files
+    async with received(request, files, context.tenant) as arrived:
+        documents = [_file(item) for item in arrived]
+        _check([item.told for item in arrived], documents, context.services.documents.domains)
+        context.targets.extend(document.id for document in documents)
+        body = [(item.source.sha256, item.source.name, item.told.model_dump(mode="json")) for item in arrived]
+        admitted = await context.services.ingest.queue(context.principal, documents, _key(context, idempotency_key, body))
+    queued = {item.job_id for item in admitted if item.status == "queued"}
+    for item in arrived:
+        if item.source.job_id not in queued:
+            await asyncio.to_thread(files.remove, context.tenant, item.source.job_id)
+    return await _answer(context, response, admitted, wait=wait)
+
+
+@router.post(
+    "/v1/ingest",
+    dependencies=[needs("ingest")],
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=Answers,
+    response_model_exclude_none=True,
+    responses={200: {"model": IngestResponse, "description": "with wait: everything can be found"}},
+    openapi_extra=_MULTIPART,
+)
+async def ingest(
+    body: IngestRequest, response: Response, context: Context, wait: Wait = False, idempotency_key: IdempotencyKey = None
+) -> Any:
+    """Take documents in: texts, or as multipart/form-data files; each is visible, whole, once its job is ready."""
+    told = body.documents or []
+    documents = [_text(item) for item in told]
+    _check(told, documents, context.services.documents.domains)
+    context.targets.extend(document.id for document in documents)
+    key = _key(context, idempotency_key, body.model_dump(mode="json"))
+    if not wait or key is not None:
+        return await _answer(
+            context, response, await context.services.ingest.queue(context.principal, documents, key), wait=wait
+        )
+    done = await context.services.ingest.ingest(context.principal, documents, within_s=context.deadline.remaining())
+    if done.results is None:
+        return _admitted(context, done.admitted)
+    response.status_code = status.HTTP_200_OK
+    return _ingested(context, [IngestedDocument.of(item) for item in done.results])
+
+
+async def _answer(context: RequestContext, response: Response, admitted: Sequence[Admitted], *, wait: bool) -> Answers:
+    if not wait:
+        return _admitted(context, admitted)
+    job_ids = [item.job_id for item in admitted]
+    ended = await context.services.jobs.wait(context.tenant, job_ids, context.deadline.remaining())
+    if ended is None:
+        return _admitted(context, admitted)
+    response.status_code = status.HTTP_200_OK
+    return _ingested(context, [IngestedDocument.of_job(ended[item.job_id]) for item in admitted])
+
+
+def _admitted(context: RequestContext, admitted: Sequence[Admitted]) -> AdmittedResponse:
+    return AdmittedResponse(documents=[AdmittedDocument.of(item) for item in admitted], request_id=context.request_id)
+
+
+def _ingested(context: RequestContext, documents: list[IngestedDocument]) -> IngestResponse:
+    return IngestResponse(documents=documents, request_id=context.request_id)
+
+
+def _key(context: RequestContext, key: str | None, body: Any) -> RequestKey | None:
+    if key is None:
+        return None
+    caller = f"{context.principal.user_id}\n{key}"
+    said = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return RequestKey(hashlib.sha256(caller.encode()).hexdigest(), hashlib.sha256(said).hexdigest())
+
+
+def _file(item: Upload) -> DocumentInput:
+    told, source = item.told, item.source
+    rights = told.access.rights() if told.access else None
+    return DocumentInput(told.id or source.sha256[:32], told.title or "", "", told.metadata, told.domain, rights, source)
+
+
+def _text(item: DocumentIn) -> DocumentInput:
+    title = item.title or first_heading(item.text) or item.text.strip().splitlines()[0][:_UNTITLED_CHARS]
+    document_id = item.id or content_hash(item.title or "", item.text)[:32]
+    return DocumentInput(
+        document_id, title, item.text, item.metadata, item.domain, item.access.rights() if item.access else None
+    )
+
+
+def _check(items: Sequence[DocumentIn | UploadIn], documents: Sequence[DocumentInput], domains: frozenset[str]) -> None:
+    counts = Counter(document.id for document in documents)
+    errors = [
+        error
+        for position, (item, document) in enumerate(zip(items, documents, strict=True))
+        for error in _complaints(f"documents.{position}", item, counts[document.id], domains)
+    ]
+    if errors:
+        raise InvalidRequestError("some documents cannot be ingested; none was", fields=errors[:20])
+
+
+def _complaints(field: str, item: DocumentIn | UploadIn, count: int, domains: frozenset[str]) -> Iterator[FieldError]:
+    if count > 1:
+        yield FieldError(f"{field}.id", "duplicate_id", "the same document stands more than once in the request")
+    if item.domain is not None and item.domain not in domains:
+        yield FieldError(f"{field}.domain", "unknown_domain", "no such domain is configured")
+    if len(orjson.dumps(item.metadata)) > MAX_METADATA_BYTES:
+        yield FieldError(f"{field}.metadata", "too_large", f"metadata has at most {MAX_METADATA_BYTES} bytes as JSON")
+    elif count_values(item.metadata) > MAX_FACET_VALUES:
+        yield FieldError(f"{field}.metadata", "too_many_values", f"metadata has at most {MAX_FACET_VALUES} values")

@@ -1,0 +1,85 @@
+"""Text in pictures, read by Tesseract where tesserocr and the data of the languages are installed."""
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, ImageSequence
+
+from advanced_rag.config import OcrSettings, ParsingSettings
+from advanced_rag.file_errors import CorruptFileError, OcrUnavailableError, TooManyPagesError
+from advanced_rag.models.parsed import PageFeatures
+from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
+from advanced_rag.parsing.lines import to_markdown
+
+OCR_UNAVAILABLE = "ocr_unavailable"
+MAX_PIXELS = 25_000_000  # of one page: A3 at 300 dpi is 17 million
+_DATA_DIRS = ("/usr/share/tesseract-ocr/5/tessdata", "/usr/share/tessdata", "/usr/local/share/tessdata")
+_FORMATS = ("PNG", "JPEG", "TIFF")
+
+Reader = Callable[[Image.Image], str]
+
+
+@contextmanager
+def opened_reader(settings: OcrSettings) -> Iterator[Reader]:
+    """Load the languages and give what reads pictures.
+
+    Raises OcrUnavailableError when it is switched off, not installed, or lacks a language.
+    """
+    folder = _data_dir(settings)
+    if folder is None:
+        raise OcrUnavailableError
+    os.environ["OMP_THREAD_LIMIT"] = "1"  # threads of one page wait for one another more than they help
+    try:
+        import tesserocr  # noqa: PLC0415 - an optional dependency
+    except ImportError:
+        raise OcrUnavailableError from None
+    with tesserocr.PyTessBaseAPI(path=str(folder), lang="+".join(settings.languages)) as engine:
+
+        def read(picture: Image.Image) -> str:
+            engine.SetImage(picture)
+            return str(engine.GetUTF8Text())
+
+        yield read
+
+
+def parse_image(source: Source, settings: ParsingSettings) -> Draft:
+    """Read a picture, or each picture of a TIFF.
+
+    Raises OcrUnavailableError, CorruptFileError, TooManyPagesError.
+    """
+    with opened_reader(settings.ocr) as reader, _opened(source.data) as image:
+        frames = getattr(image, "n_frames", 1)
+        if frames > min(settings.max_pages, settings.ocr.max_pages):
+            raise TooManyPagesError
+        texts = [to_markdown(reader(_gray(frame)), {}) for frame in ImageSequence.Iterator(image)]
+        media_type = Image.MIME[image.format or "TIFF"]
+    pages = [Page(text, PageFeatures(len(text), image_share=1.0, is_recognised=True)) for text in texts]
+    return Draft(media_type, pages, is_paged=frames > 1)
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    with (
+        corrupt_if_it_fails(Image.DecompressionBombError),
+        Image.open(io.BytesIO(data), formats=_FORMATS) as image,
+    ):
+        yield image
+
+
+def _gray(frame: Image.Image) -> Image.Image:
+    if frame.width * frame.height > MAX_PIXELS:
+        raise CorruptFileError
+    return frame.convert("L")
+
+
+def _data_dir(settings: OcrSettings) -> Path | None:
+    """Return the folder that holds the data of every language, None where there is none."""
+    if not settings.enabled:
+        return None
+    named = settings.data_dir or os.environ.get("TESSDATA_PREFIX")
+    folders = [Path(named)] if named else [Path(folder) for folder in _DATA_DIRS]
+    names = [f"{language}.traineddata" for language in settings.languages]
+    return next((folder for folder in folders if all((folder / name).is_file() for name in names)), None)

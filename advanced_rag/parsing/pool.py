@@ -1,0 +1,169 @@
+"""Processes that read files, so that a hostile file harms nothing but itself."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from advanced_rag.config import ParsingSettings
+from advanced_rag.exceptions import OverloadedError
+from advanced_rag.file_errors import (
+    ParserCrashedError,
+    ParserOutOfMemoryError,
+    ParserTimeoutError,
+    file_error,
+)
+from advanced_rag.models.parsed import PageFeatures, PageStart, Parsed
+
+_PASSED_ON = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TESSDATA_PREFIX")  # and no secret
+_BYTES_PER_CHAR = 4  # at most, in UTF-8; what JSON escapes in clean text takes two
+_MAX_REST_BYTES = 4_194_304  # of an answer beside the text: page starts and features
+_CHUNK_BYTES = 1_048_576
+
+
+class ParserPool:
+    """Reads files in limited processes, which are started when they are needed."""
+
+    def __init__(self, settings: ParsingSettings) -> None:
+        self._settings = settings
+        self._turns = asyncio.Semaphore(settings.processes)
+        self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
+        self._waiting = 0
+
+    async def parse(self, path: Path, name: str) -> Parsed:
+        """Read a file that is called ``name``; cancelling this ends the process that does it.
+
+        Raises FileError when the file cannot be read, OverloadedError when too many wait.
+        """
+        if self._waiting >= self._settings.queue + self._settings.processes:
+            raise OverloadedError("too many files wait to be read")
+        self._waiting += 1
+        try:
+            async with self._turns:
+                answer = await self._answer(_request(path, name))
+        finally:
+            self._waiting -= 1
+        return await asyncio.to_thread(_parsed, answer)
+
+    async def close(self) -> None:
+        """End all processes; files they are reading fail."""
+        children = [*self._idle, *self._busy]
+        self._idle.clear()
+        await asyncio.gather(*(child.kill() for child in children))
+
+    async def _answer(self, request: bytes) -> bytes:
+        child = self._idle.pop() if self._idle else await _Child.start(self._settings)
+        self._busy.add(child)
+        is_sound = False
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                answer = await child.ask(request)
+            is_sound = child.files < self._settings.files_per_process and not answer.startswith(_OUT_OF_MEMORY)
+        except TimeoutError:
+            raise ParserTimeoutError from None
+        finally:
+            self._busy.discard(child)
+            if is_sound:
+                self._idle.append(child)
+            else:
+                await child.kill()
+        return answer
+
+
+_OUT_OF_MEMORY = orjson.dumps({"error": ParserOutOfMemoryError.code})
+
+
+class _Child:
+    """One process; reads one file at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process, max_bytes: int) -> None:
+        self._process = process
+        self._max_bytes = max_bytes
+        self._is_killed = False
+        self.files = 0
+
+    @classmethod
+    async def start(cls, settings: ParsingSettings) -> "_Child":
+        """Start a process with an empty environment and no open files but its pipes, and send it the settings."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "advanced_rag.parsing.child",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            start_new_session=True,
+            limit=_CHUNK_BYTES,
+        )
+        child = cls(process, settings.max_text_chars * _BYTES_PER_CHAR + _MAX_REST_BYTES)
+        child._send(settings.model_dump_json().encode())
+        return child
+
+    async def ask(self, request: bytes) -> bytes:
+        """Have a file read; return the answer.
+
+        Raises ParserTimeoutError, ParserOutOfMemoryError, ParserCrashedError when the process dies of it.
+        """
+        self.files += 1
+        try:
+            self._send(request)
+            answer = await self._line()
+        except (BrokenPipeError, ConnectionResetError):
+            answer = b""
+        return answer or await self._post_mortem()
+
+    async def kill(self) -> None:
+        """End the process and wait until it is gone."""
+        self._is_killed = True
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    def _send(self, line: bytes) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.write(line + b"\n")
+
+    async def _line(self) -> bytes:
+        """Return the next line, empty when the process ends before it; raises ParserCrashedError for an endless one."""
+        line = bytearray()
+        while self._process.stdout is not None and not line.endswith(b"\n"):
+            block = await self._process.stdout.read(_CHUNK_BYTES)
+            line += block
+            if len(line) > self._max_bytes:
+                raise ParserCrashedError
+            if not block:
+                return b""
+        return bytes(line)
+
+    async def _post_mortem(self) -> bytes:
+        """Say why the process died: the kernel ends what computes too long by SIGXCPU, what takes all memory by SIGKILL."""
+        await self._process.wait()
+        if self._process.returncode == -signal.SIGXCPU:
+            raise ParserTimeoutError
+        if self._process.returncode == -signal.SIGKILL and not self._is_killed:
+            raise ParserOutOfMemoryError
+        raise ParserCrashedError
+
+
+def _request(path: Path, name: str) -> bytes:
+    return orjson.dumps({"path": str(path.absolute()), "name": name.encode("utf-8", "replace").decode("utf-8")})
+
+
+def _parsed(answer: bytes) -> Parsed:
+    """Make the document, or the error, of an answer; raises ParserCrashedError when it is neither."""
+    try:
+        content: dict[str, Any] = orjson.loads(answer)
+        if "error" in content:
+            raise file_error(content["error"])
+        found = content["parsed"]
+        pages = tuple(PageStart(**item) for item in found.pop("pages"))
+        features = tuple(PageFeatures(**item) for item in found.pop("features"))
+        return Parsed(**found | {"pages": pages, "features": features, "notes": tuple(found["notes"])})
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise ParserCrashedError from None

@@ -1,0 +1,58 @@
+"""What is swept now and then: jobs that ended long ago, idempotency keys, files whose job is gone."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from advanced_rag.config import JobSettings
+from advanced_rag.services.sql import Sql
+from advanced_rag.storage.files import FileStore
+from advanced_rag.storage.idempotency import expire
+from advanced_rag.storage.jobs import JobRepository
+from advanced_rag.telemetry.logs import get_logger
+
+_EVERY_S = 600.0
+_BATCH = 500
+_DAY_S = 86_400.0
+_FILE_AGE_S = 3600.0  # younger ones may belong to an upload that is still coming in
+_log = get_logger(__name__)
+
+
+class Housekeeping:
+    """Sweeps."""
+
+    def __init__(
+        self, database: Sql, files: FileStore, settings: JobSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database = database
+        self._files = files
+        self._settings = settings
+        self._clock = clock
+        self._due_at = clock()
+
+    async def run_when_due(self) -> None:
+        """Sweep, unless that was done a short while ago."""
+        if self._clock() < self._due_at:
+            return
+        self._due_at = self._clock() + _EVERY_S
+        await self.run()
+
+    async def run(self) -> None:
+        """Sweep now."""
+        limit_s = self._settings.retention_days * _DAY_S
+        while await self._database.write_across(lambda t: JobRepository(t, "").expire(limit_s, _BATCH)) == _BATCH:
+            pass
+        await self._database.write_across(expire)
+        await self._sweep_files()
+
+    async def _sweep_files(self) -> None:
+        left = await asyncio.to_thread(lambda: list(self._files.left(_FILE_AGE_S)))
+        for start in range(0, len(left), _BATCH):
+            part = left[start : start + _BATCH]
+            needed = await self._database.read_across(
+                lambda t, ids=[job for _, job in part]: JobRepository(t, "").unended(ids)
+            )  # type: ignore[misc]
+            for tenant, job_id in part:
+                if job_id not in needed:
+                    await asyncio.to_thread(self._files.remove, tenant, job_id)
+                    _log.info("file_swept", job_id=job_id)

@@ -1,0 +1,300 @@
+"""The way in: one transaction takes documents as new versions, invisible, with a job each that says they must be finished."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+import orjson
+
+from advanced_rag.exceptions import (
+    ConflictError,
+    ForbiddenError,
+    IdTakenError,
+    KeyReusedError,
+    RagError,
+    StorageQuotaExceededError,
+)
+from advanced_rag.models.documents import DocumentInput, DocumentVersion, Span
+from advanced_rag.models.identity import Principal
+from advanced_rag.models.jobs import Job, JobNews, JobState, Stage
+from advanced_rag.models.quota import NOTHING, Holdings
+from advanced_rag.services.chunking import Chunker, chunks_of
+from advanced_rag.services.rights import label_job, settle
+from advanced_rag.services.sql import Sql
+from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
+from advanced_rag.storage.idempotency import Answered, IdempotencyRepository
+from advanced_rag.storage.ids import content_hash
+from advanced_rag.storage.job_log import JobLog
+from advanced_rag.storage.jobs import JobRepository
+from advanced_rag.storage.rights import RightsRepository, StoredRights
+from advanced_rag.storage.usage import UsageRepository
+from advanced_rag.telemetry.tracing import stage
+
+PARSER = "1"  # files are taken for changed when what is made of them is
+_KEY_LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """What tells a request that is repeated from another one: digests of its key and of all it says."""
+
+    digest: str
+    body_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What a document was answered at the door."""
+
+    document_id: str
+    job_id: str
+    status: Literal["queued", "unchanged", "failed"]
+    version: int | None = None
+    chunks: int = 0
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A version that is stored and not visible yet."""
+
+    version: NewVersion
+    job: Job
+    rights: StoredRights
+    replaces: bool
+
+
+@dataclass(slots=True)
+class Intaken:
+    """What became of some documents, and of which of them there is more to do."""
+
+    admitted: list[Admitted] = field(default_factory=list)
+    begun: list[Begun] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A document with what can be known of it without the database."""
+
+    document: DocumentInput
+    job_id: str
+    content_hash: str
+    spans: list[Span]
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """The rights of a document after this ingestion."""
+
+    after: StoredRights
+    is_changed: bool
+
+
+class Intake:
+    """Takes documents in."""
+
+    def __init__(self, database: Sql, chunker: Chunker, *, owner: str, lease_s: float) -> None:
+        self._database = database
+        self._chunker = chunker
+        self._owner = owner
+        self._lease_s = lease_s
+
+    async def take(
+        self, principal: Principal, documents: Sequence[DocumentInput], *, here: bool, key: RequestKey | None = None
+    ) -> Intaken:
+        """Take documents with different ids in; they are finished ``here``, by the caller, or by whoever claims their jobs.
+
+        A document that is refused is refused alone. Raises KeyReusedError.
+        """
+        with stage("chunk"):
+            prepared = [await asyncio.to_thread(self._prepare, document) for document in documents]
+        with stage("store"):
+            try:
+                return await self._database.write(principal.tenant, lambda t: self._take(t, principal, prepared, key, here))
+            except ConflictError:
+                if key is None:
+                    raise
+                # The same request came twice at once: the other one was faster.
+                return await self._database.write(principal.tenant, lambda t: self._take(t, principal, prepared, key, here))
+
+    def _prepare(self, document: DocumentInput) -> _Prepared:
+        metadata = orjson.dumps(document.metadata, option=orjson.OPT_SORT_KEYS).decode()
+        source = document.source
+        if source is not None:
+            told = (document.title, f"file {PARSER} {source.sha256}", metadata, document.domain or "")
+            return _Prepared(document, source.job_id, content_hash(*told), [])
+        hashed = content_hash(document.title, document.text, metadata, document.domain or "")
+        return _Prepared(document, str(uuid.uuid4()), hashed, self._chunker.spans(document.text, document.title))
+
+    def _take(
+        self,
+        transaction: TenantTransaction,
+        principal: Principal,
+        prepared: Sequence[_Prepared],
+        key: RequestKey | None,
+        here: bool,  # noqa: FBT001 - private
+    ) -> Intaken:
+        if key is not None and (before := IdempotencyRepository(transaction).find(key.digest)) is not None:
+            return _repeated(key, before)
+        taken = self._begin(transaction, principal, prepared, here)
+        if key is not None:
+            answer = {"documents": [asdict(item) for item in taken.admitted]}
+            IdempotencyRepository(transaction).keep(key.digest, Answered(key.body_digest, answer), _KEY_LIFETIME)
+        return taken
+
+    def _begin(
+        self,
+        transaction: TenantTransaction,
+        principal: Principal,
+        prepared: Sequence[_Prepared],
+        here: bool,  # noqa: FBT001 - private
+    ) -> Intaken:
+        repository, jobs = DocumentRepository(transaction), JobRepository(transaction, self._owner)
+        states = repository.lock([item.document.id for item in prepared])
+        settled, refused = _settle(transaction, principal, prepared, states)
+        room = Room(UsageRepository(transaction))
+        taken = Intaken()
+        labels: list[Job] = []
+        for item in prepared:
+            key, state = item.document.id, states[item.document.id]
+            error = refused.get(key) or _no_room(room, item, state)
+            if error is not None:
+                settled.pop(key, None)
+                taken.admitted.append(
+                    Admitted(key, item.job_id, "failed", error_code=error.code, error_message=error.message)
+                )
+            elif state.content_hash == item.content_hash:
+                taken.admitted.append(_unchanged(item, state))
+                if settled[key].is_changed:
+                    labels.append(label_job(transaction.tenant, key, state.current_version or 0))
+            else:
+                taken.begun.append(_begin_version(principal, item, state, settled[key].after))
+                taken.admitted.append(Admitted(key, item.job_id, "queued", state.last_version + 1, len(item.spans)))
+        repository.add_versions([item.version for item in taken.begun])
+        jobs.add([item.job for item in taken.begun], lease_s=self._lease_s if here else None)
+        jobs.add(labels)
+        _change_rights(RightsRepository(transaction), settled, taken.begun)
+        self._tell(transaction, principal, taken, here)
+        return taken
+
+    def _tell(self, transaction: TenantTransaction, principal: Principal, taken: Intaken, here: bool) -> None:  # noqa: FBT001
+        log = JobLog(transaction)
+        if not here:
+            log.add_ended([_ended(transaction, principal, item) for item in taken.admitted if item.status != "queued"])
+        state: JobState = "running" if here else "queued"
+        log.tell([news for item in taken.begun for news in _news(item, state)])
+
+
+class Room:
+    """What a tenant may still hold, while documents are taken in one after the other."""
+
+    def __init__(self, usage: UsageRepository) -> None:
+        self._usage = usage
+        self._quotas = usage.quotas(lock=True)
+        self._held = usage.holdings() if self._quotas.limit_storage else NOTHING
+
+    def take(self, document_id: str, needed: Holdings) -> StorageQuotaExceededError | None:
+        """Take the room a document needs, in place of what it had; returns why there is none."""
+        if not self._quotas.limit_storage:
+            return None
+        after = self._held - self._usage.holdings(document_id) + needed
+        exceeded = after.exceeds(self._quotas)
+        if exceeded is not None:
+            return StorageQuotaExceededError(f"the quota {exceeded} is used up", quota=exceeded)
+        self._held = after
+        return None
+
+
+def _repeated(key: RequestKey, before: Answered) -> Intaken:
+    if before.body_digest != key.body_digest:
+        raise KeyReusedError("this idempotency key was used for another request")
+    return Intaken([Admitted(**item) for item in before.answer["documents"]])
+
+
+def _no_room(room: Room, item: _Prepared, state: DocumentState) -> RagError | None:
+    if state.content_hash == item.content_hash:
+        return None
+    size = item.document.source.bytes if item.document.source else len(item.document.text.encode())
+    return room.take(item.document.id, Holdings(1, len(item.spans), size))
+
+
+def _settle(
+    transaction: TenantTransaction,
+    principal: Principal,
+    prepared: Sequence[_Prepared],
+    states: Mapping[str, DocumentState],
+) -> tuple[dict[str, _Settled], dict[str, RagError]]:
+    """Settle who may see each document; those the caller may not write are refused."""
+    stored = RightsRepository(transaction).of(list(states))
+    settled: dict[str, _Settled] = {}
+    refused: dict[str, RagError] = {}
+    for item in prepared:
+        key, before = item.document.id, stored[item.document.id]
+        is_free = before.rights.owner is None and states[key].current_version is None
+        try:
+            after = settle(principal, before.rights, item.document.rights, is_free=is_free)
+        except (ForbiddenError, IdTakenError) as error:
+            refused[key] = error
+            continue
+        is_changed = after != before.rights
+        settled[key] = _Settled(StoredRights(after, before.number + is_changed), is_changed)
+    return settled, refused
+
+
+def _change_rights(repository: RightsRepository, settled: Mapping[str, _Settled], begun: Sequence[Begun]) -> None:
+    """Change rights at once, but with the new version where it replaces a text that others must not come to see."""
+    replacing = {item.job.document_id: item.job.start for item in begun if item.replaces}
+    changed = {key: item.after for key, item in settled.items() if item.is_changed}
+    repository.set({key: after.rights for key, after in changed.items() if key not in replacing})
+    for key in changed.keys() & replacing.keys():
+        repository.plan(key, replacing[key], changed[key])
+
+
+def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, rights: StoredRights) -> Begun:
+    given, number, tenant = item.document, state.last_version + 1, principal.tenant
+    document = DocumentVersion(given.id, number, given.title, given.metadata, given.domain)
+    chunks = chunks_of(tenant, given.id, number, given.text, item.spans)
+    source = (
+        {"name": given.source.name, "bytes": given.source.bytes, "sha256": given.source.sha256} if given.source else None
+    )
+    version = NewVersion(document, given.text, item.content_hash, chunks, source)
+    job = Job(
+        id=item.job_id,
+        tenant=tenant,
+        kind="ingest",
+        document_id=given.id,
+        start=number,
+        below=number + 1,
+        user_id=principal.user_id,
+        stage="received" if source else "chunked",
+        total=len(chunks),
+    )
+    return Begun(version, job, rights, replaces=state.current_version is not None)
+
+
+def _unchanged(item: _Prepared, state: DocumentState) -> Admitted:
+    return Admitted(item.document.id, item.job_id, "unchanged", state.current_version, len(item.spans))
+
+
+def _ended(transaction: TenantTransaction, principal: Principal, item: Admitted) -> tuple[Job, JobState, dict[str, object]]:
+    """Return the job of a document there is nothing to do for, so that whoever asks for it is answered."""
+    number = item.version or 0
+    is_ready = item.status == "unchanged"
+    reached: Stage = "ready" if is_ready else "received"
+    job = Job(
+        item.job_id, transaction.tenant, "ingest", item.document_id, number, number, user_id=principal.user_id, stage=reached
+    )
+    if is_ready:
+        return job, "ready", {"outcome": "unchanged"}
+    return job, "failed", {"code": item.error_code, "message": item.error_message}
+
+
+def _news(item: Begun, state: JobState) -> Iterator[JobNews]:
+    yield item.job.news(state, "received")
+    if item.job.stage == "chunked":
+        yield item.job.news(state, "chunked", chunks=item.job.total)

@@ -1,0 +1,97 @@
+"""Uploaded files, on disk until their job has ended. Each is named by its job; what a client calls it is never a path."""
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from anyio import to_thread
+
+from advanced_rag.exceptions import FileStoreError
+from advanced_rag.models.documents import TenantId
+
+_JOB_ID = re.compile(r"[0-9a-f-]{36}\Z")
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_PART = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """How large a file is, in bytes, and its SHA-256."""
+
+    bytes: int
+    sha256: str
+
+
+class FileStore:
+    """A folder that every process of an installation sees."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, tenant: TenantId, job_id: str) -> Path:
+        """Return where the file of a job is, or would be."""
+        if not _JOB_ID.match(job_id) or not _TENANT.match(tenant):
+            raise ValueError("not the name of a file of ours")
+        return self._folder / tenant / job_id
+
+    async def save(self, tenant: TenantId, job_id: str, parts: AsyncIterator[bytes]) -> StoredFile:
+        """Write a file as it comes; it is there whole, and on the disk, or not at all. Raises FileStoreError."""
+        path = self.path(tenant, job_id)
+        unfinished = path.with_name(path.name + _PART)
+        try:
+            await to_thread.run_sync(lambda: path.parent.mkdir(parents=True, exist_ok=True))
+            stored = await _write(unfinished, parts)
+            await to_thread.run_sync(_settle, unfinished, path)
+        except OSError as error:
+            raise FileStoreError("the file cannot be stored") from error
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+        return stored
+
+    def remove(self, tenant: TenantId, job_id: str) -> None:
+        """Delete the file of a job, if there is one."""
+        with suppress(OSError):
+            self.path(tenant, job_id).unlink(missing_ok=True)
+
+    def left(self, older_than_s: float) -> Iterator[tuple[TenantId, str]]:
+        """Yield the files that have been there for long: some may have lost their job in a crash."""
+        limit = time.time() - older_than_s
+        for path in self._folder.glob("*/*"):
+            with suppress(OSError):
+                if path.stat().st_mtime < limit:
+                    yield TenantId(path.parent.name), path.name.removesuffix(_PART)
+
+
+async def _write(path: Path, parts: AsyncIterator[bytes]) -> StoredFile:
+    size, digest = 0, hashlib.sha256()
+    file = await to_thread.run_sync(lambda: path.open("xb"))
+    try:
+        async for part in parts:
+            size += len(part)
+            digest.update(part)
+            await to_thread.run_sync(file.write, part)
+        await to_thread.run_sync(_flush, file)
+    finally:
+        await to_thread.run_sync(file.close)
+    return StoredFile(size, digest.hexdigest())
+
+
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _settle(unfinished: Path, path: Path) -> None:
+    unfinished.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
