@@ -14,6 +14,7 @@ RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 LanguageCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]{2,32}$")]
 Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
+Term = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 HostPattern = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")]
 
@@ -181,10 +182,22 @@ class EncoderSettings(Section):
     cache_ttl_s: int = Field(3600, ge=1)
 
 
+class VisualSettings(Section):
+    """Retrieval of pages by what they look like; no model means none."""
+
+    model: str | None = None
+    device: str = "cpu"
+    batch_pages: int = Field(4, ge=1, le=64)
+    longest_side_px: int = Field(1024, ge=224, le=4096)
+    max_pages: int = Field(500, ge=1, le=10_000)
+    candidates: int = Field(100, ge=1, le=1000)
+
+
 class DomainSettings(Section):
     """A field of knowledge; without an encoder of its own it uses the semantic one."""
 
     encoder: str | None = None
+    lexicon: list[Term] = Field(default=[], max_length=10_000)
 
 
 class ArchiveSettings(Section):
@@ -362,6 +375,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     encoder: EncoderSettings = EncoderSettings()
+    visual: VisualSettings = VisualSettings()
     domains: dict[DomainName, DomainSettings] = Field(default={"general": DomainSettings()}, max_length=16)
     parsing: ParsingSettings = ParsingSettings()
     chunking: ChunkingSettings = ChunkingSettings()

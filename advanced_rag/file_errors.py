@@ -102,6 +102,13 @@ class OcrUnavailableError(FileError):
     text = "the file needs character recognition, which is not available"
 
 
+class UnrenderableError(FileError):
+    """A page cannot be drawn: it is not there, damaged, encrypted or too large."""
+
+    code = "unrenderable_page"
+    text = "a page of the file cannot be drawn"
+
+
 class ParserTimeoutError(FileError):
     """Parsing took longer than parsing.timeout_s, or more processor time than parsing.cpu_s."""
 

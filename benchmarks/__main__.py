@@ -16,10 +16,10 @@ from benchmarks.identity import measure as measure_identities
 from benchmarks.logs import log_call_us
 from benchmarks.machine import describe
 from benchmarks.quality import compare_fusions, ndcg, rank
+from benchmarks.report import RESULTS, put_report
 from benchmarks.speed import CALM, CONNECTIONS, STORM, Speed, ingest, measure_speed
 from tests.support.service import running
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 QUALITY_SETS = ("scifact", "cranfield")
 SPEED_SET = "scifact"
 ROUNDS = 20
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="times the service is killed")
     options = parser.parse_args()
     sections = [_heading(), _quality(options.data), _speed(options.data), _identities(), _crashes(options.rounds)]
-    RESULTS.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    put_report(sections)
     print(RESULTS.read_text(encoding="utf-8"))
 
 

@@ -49,8 +49,8 @@ def streams(settings: EncoderSettings) -> int:
     return min(settings.streams, _threads(settings))
 
 
-def locate_model(model: str) -> str:
-    """Return the folder of a model, or the name itself when it can only be a hub name."""
+def locate_model(model: str, setting: str = "encoder.model") -> str:
+    """Return the folder of a model, or the name itself when it can only be a hub name; raises StartupError."""
     if model == BUNDLED_MODEL:
         spec = find_spec(BUNDLED_PACKAGE)
         if spec is None or not spec.submodule_search_locations:
@@ -59,7 +59,7 @@ def locate_model(model: str) -> str:
     if Path(model).is_dir():
         return str(Path(model).absolute())
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise StartupError(f"encoder.model: there is no model folder {model}")
+        raise StartupError(f"{setting}: there is no model folder {model}")
     return model
 
 

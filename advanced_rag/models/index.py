@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 SEMANTIC = "semantic"
 SPARSE = "sparse"
+VISUAL = "visual"
 DOMAIN_PREFIX = "domain_"
 
 

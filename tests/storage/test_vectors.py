@@ -15,7 +15,7 @@ from advanced_rag.exceptions import VectorStoreRefusedError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.filters import matches, parse_filter
 from advanced_rag.models.identity import Reader
-from advanced_rag.models.index import Generation
+from advanced_rag.models.index import VISUAL, Generation
 from advanced_rag.storage.collections import IndexRow
 from advanced_rag.storage.filters import facets, labels
 from advanced_rag.storage.ids import chunk_id, document_key
@@ -24,6 +24,7 @@ from advanced_rag.storage.vectors import VectorStore, VersionRange
 OURS, THEIRS = TenantId("ours"), TenantId("theirs")
 SEMANTIC = Generation("semantic", 1, "test", 8)
 SPARSE = Generation("sparse", 1, "english", None)
+PAGES = Generation(VISUAL, 1, "test", 8)
 EVERYWHERE = np.ones(8, dtype=np.float32)
 URIS = ["embedded", *([os.environ["RAG_TEST_MILVUS_URI"]] if "RAG_TEST_MILVUS_URI" in os.environ else [])]
 
@@ -34,11 +35,11 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     uri = str(tmp_path_factory.mktemp("milvus") / "m.db") if is_embedded else request.param
     prefix = f"t{uuid.uuid4().hex[:8]}_"
     opened = VectorStore.open(uri, MilvusSettings(collection_prefix=prefix), is_embedded=is_embedded)
-    for generation in (SEMANTIC, SPARSE):
+    for generation in (SEMANTIC, SPARSE, PAGES):
         assert opened.ensure(generation)
         assert not opened.ensure(generation)
     yield opened
-    for generation in (SEMANTIC, SPARSE):
+    for generation in (SEMANTIC, SPARSE, PAGES):
         opened.drop(generation)
     opened.close()
 
@@ -62,6 +63,16 @@ def reader(tenant: TenantId) -> Reader:
 
 def found(store: VectorStore, tenant: TenantId, **options) -> set[str]:
     return {hit.chunk_id for hit in store.search(SEMANTIC, reader(tenant), [EVERYWHERE], limit=1000, **options)[0]}
+
+
+def test_pages_are_found_by_their_pooled_vectors_with_tenant_and_rights_as_everywhere(store):
+    mine = row(OURS, "slides", vector=EVERYWHERE)
+    hidden = row(OURS, "secret slides", vector=EVERYWHERE, readers=labels(frozenset({"user:eve"})))
+    store.upsert(PAGES, [mine, hidden, row(THEIRS, "slides")])
+    adam = Reader(OURS, frozenset({"user:adam"}))
+    assert [hit.chunk_id for hit in store.search(PAGES, adam, [EVERYWHERE], limit=10)[0]] == [mine.chunk_id]
+    store.purge(PAGES, OURS, [VersionRange(mine.document_key, 1, 2)])
+    assert store.search(PAGES, adam, [EVERYWHERE], limit=10) == [[]]
 
 
 def test_a_tenant_finds_its_own_chunks_alone(store):

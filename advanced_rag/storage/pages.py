@@ -1,0 +1,68 @@
+"""The vectors of pages in SQL: what MaxSim compares, read back for the candidates that the index finds.
+
+A page stands at a chunk of its document: the first one on it, or one without text where there is nothing to read. So tenant,
+rights, filters, versions and purges are those of the chunk, here and in the collection that holds one pooled vector a page.
+That collection can be made anew from these rows without the encoder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import column, delete, insert, select, table
+
+from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.hydration import is_visible
+from advanced_rag.storage.tables import chunks, documents
+
+page_vectors = table("page_vectors", column("tenant_id"), column("chunk_id"), column("encoder"), column("vectors"))
+
+
+@dataclass(frozen=True, slots=True)
+class PageVectors:
+    """One page: its chunk, the fingerprint of the encoder that saw it, and its vectors, packed."""
+
+    chunk_id: str
+    encoder: str
+    vectors: bytes
+
+
+class PageRepository:
+    """The pages of one tenant."""
+
+    def __init__(self, transaction: TenantTransaction) -> None:
+        self._connection = transaction.connection
+        self._tenant = transaction.tenant
+
+    def put(self, pages: Sequence[PageVectors]) -> None:
+        """Store the vectors of pages, in place of what was there."""
+        if not pages:
+            return
+        ids = [page.chunk_id for page in pages]
+        self._connection.execute(
+            delete(page_vectors).where(page_vectors.c.tenant_id == self._tenant, page_vectors.c.chunk_id.in_(ids))
+        )
+        rows = [{"chunk_id": page.chunk_id, "encoder": page.encoder, "vectors": page.vectors} for page in pages]
+        self._connection.execute(insert(page_vectors), [{"tenant_id": self._tenant, **row} for row in rows])
+
+    def packed(self, chunk_ids: Sequence[str], encoder: str) -> dict[str, bytes]:
+        """Return the packed vectors of some pages, those that this encoder made."""
+        statement = select(page_vectors.c.chunk_id, page_vectors.c.vectors).where(
+            page_vectors.c.tenant_id == self._tenant,
+            page_vectors.c.chunk_id.in_(chunk_ids),
+            page_vectors.c.encoder == encoder,
+        )
+        return {row.chunk_id: bytes(row.vectors) for row in self._connection.execute(statement)}
+
+    def visible_chunk_ids(self, encoder: str) -> set[str]:
+        """Return the chunks that the collection of pages should hold: those that may be found and were seen."""
+        statement = (
+            select(chunks.c.chunk_id)
+            .select_from(
+                chunks.join(documents, is_visible()).join(
+                    page_vectors,
+                    (page_vectors.c.tenant_id == chunks.c.tenant_id) & (page_vectors.c.chunk_id == chunks.c.chunk_id),
+                )
+            )
+            .where(chunks.c.tenant_id == self._tenant, page_vectors.c.encoder == encoder)
+        )
+        return set(self._connection.execute(statement).scalars())

@@ -1,0 +1,82 @@
+"""The vectors of pages live and die with their chunks, and are never another tenant's or another encoder's."""
+
+import pytest
+from sqlalchemy import Column, ForeignKeyConstraint, LargeBinary, MetaData, String, Table
+
+from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion, TenantId
+from advanced_rag.models.identity import Reader
+from advanced_rag.storage.documents import DocumentRepository, NewVersion
+from advanced_rag.storage.ids import chunk_id
+from advanced_rag.storage.pages import PageRepository, PageVectors
+from advanced_rag.storage.tables import chunks
+
+KEY = "slides"
+PAGE, OTHER_PAGE = (chunk_id(DEFAULT_TENANT, KEY, 1, ordinal) for ordinal in (0, 1))
+ROWS = [PageVectors(PAGE, "encoder", b"\0first"), PageVectors(OTHER_PAGE, "older encoder", b"second")]
+
+
+@pytest.fixture
+def pages(write, engine):
+    """A document of two pages, and the table until a migration makes it."""
+    metadata = MetaData()
+    chunks.to_metadata(metadata)
+    table = Table(
+        "page_vectors",
+        metadata,
+        Column("tenant_id", String(64), primary_key=True),
+        Column("chunk_id", String(64), primary_key=True),
+        Column("encoder", String(64), nullable=False),
+        Column("vectors", LargeBinary, nullable=False),
+        ForeignKeyConstraint(["tenant_id", "chunk_id"], ["chunks.tenant_id", "chunks.chunk_id"], ondelete="CASCADE"),
+    )
+    table.create(engine)
+    write(begin)
+
+    def run(work, tenant: TenantId = DEFAULT_TENANT):
+        return write(lambda transaction: work(PageRepository(transaction)), tenant)
+
+    run(lambda repository: repository.put(ROWS))
+    yield run
+    table.drop(engine)
+
+
+def begin(transaction) -> None:
+    repository = DocumentRepository(transaction)
+    repository.lock([KEY])
+    drawn = tuple(Chunk(key, KEY, 1, place, "", (), 0, 0, 0, place + 1) for place, key in enumerate((PAGE, OTHER_PAGE)))
+    repository.add_versions([NewVersion(DocumentVersion(KEY, 1, "title", {}, None), "", "hash", drawn)])
+
+
+def test_what_was_stored_is_read_back_if_the_same_encoder_made_it(pages):
+    assert pages(lambda repository: repository.packed([PAGE, OTHER_PAGE, "0"], "encoder")) == {PAGE: b"\0first"}
+    assert pages(lambda repository: repository.packed([], "encoder")) == {}
+
+
+def test_storing_again_takes_the_place_of_what_was_there(pages):
+    pages(lambda repository: repository.put([PageVectors(PAGE, "encoder", b"anew")]))
+    assert pages(lambda repository: repository.packed([PAGE], "encoder")) == {PAGE: b"anew"}
+
+
+def test_another_tenant_sees_nothing_of_it(pages):
+    theirs = TenantId("theirs")
+    assert pages(lambda repository: repository.packed([PAGE], "encoder"), theirs) == {}
+    assert pages(lambda repository: repository.visible_chunk_ids("encoder"), theirs) == set()
+
+
+def test_the_index_should_hold_the_pages_of_versions_that_are_visible(pages, write):
+    assert pages(lambda repository: repository.visible_chunk_ids("encoder")) == set()
+    write(lambda transaction: DocumentRepository(transaction).activate({KEY: 1}))
+    assert pages(lambda repository: repository.visible_chunk_ids("encoder")) == {PAGE}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda documents: documents.forget_chunks(KEY, 1, 2),
+        lambda documents: documents.activate({KEY: 1}) and documents.remove(KEY, Reader(DEFAULT_TENANT, None)),
+    ],
+    ids=["purged", "deleted"],
+)
+def test_the_vectors_go_with_their_chunks(pages, write, end):
+    write(lambda transaction: end(DocumentRepository(transaction)))
+    assert pages(lambda repository: repository.packed([PAGE], "encoder")) == {}
