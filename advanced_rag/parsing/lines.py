@@ -7,7 +7,8 @@ from itertools import pairwise
 from advanced_rag.parsing.classify import is_row
 
 FULL = 0.75  # of a page's long lines: a line at least this long was broken because it was full
-MIN_FULL_CHARS = 30  # pages of shorter lines are lists or labels, not paragraphs
+FULL_WITH_SENTENCE = 0.9  # likewise, where a sentence ends with it: the paragraph may end as well
+MIN_WIDTH_CHARS = 40  # pages of shorter lines are lists or labels, not paragraphs
 LONG_LINES = 0.9  # the quantile of line lengths that tells how wide the text is set
 HYPHENS = "\x02\ufffe"  # where the renderer found a word divided at the end of a line
 
@@ -37,21 +38,21 @@ def title_key(title: str) -> str:
     return "".join(title.split()).casefold()
 
 
-def _width(lines: list[str]) -> float:
+def _width(lines: list[str]) -> int:
     lengths = sorted(len(line) for line in lines)
-    return max(FULL * lengths[int(LONG_LINES * (len(lengths) - 1))], MIN_FULL_CHARS)
+    return max(lengths[int(LONG_LINES * (len(lengths) - 1))], MIN_WIDTH_CHARS)
 
 
-def _between(before: str, line: str, width: float, headings: Mapping[str, int]) -> str:
+def _between(before: str, line: str, width: int, headings: Mapping[str, int]) -> str:
     if title_key(before) in headings or title_key(line) in headings:
         return "\n\n"
-    if is_row(before) and is_row(line):
-        return "\n"
     if is_row(before) or is_row(line) or _ITEM.match(line):
         return "\n"
-    if len(before) >= width and not (_SENTENCE_END.search(before) and len(before) < width / FULL * 0.9):
-        return " "
-    return " " if line[0].islower() else "\n\n"
+    is_sentence_over = bool(_SENTENCE_END.search(before))
+    if is_sentence_over and len(line) < FULL * width and not _SENTENCE_END.search(line):
+        return "\n\n"  # a title, or the number of the page
+    is_full = len(before) >= width * (FULL_WITH_SENTENCE if is_sentence_over else FULL)
+    return " " if is_full or line[0].islower() else "\n\n"
 
 
 def _written(line: str, headings: Mapping[str, int]) -> str:

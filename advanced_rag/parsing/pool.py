@@ -34,6 +34,7 @@ class ParserPool:
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
         self._waiting = 0
+        self._is_closed = False
 
     async def parse(self, path: Path, name: str) -> Parsed:
         """Read a file that is called ``name``; cancelling this ends the process that does it.
@@ -52,6 +53,7 @@ class ParserPool:
 
     async def close(self) -> None:
         """End all processes; files they are reading fail."""
+        self._is_closed = True
         children = [*self._idle, *self._busy]
         self._idle.clear()
         await asyncio.gather(*(child.kill() for child in children))
@@ -63,7 +65,8 @@ class ParserPool:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 answer = await child.ask(request)
-            is_sound = child.files < self._settings.files_per_process and not answer.startswith(_OUT_OF_MEMORY)
+            is_spent = child.files >= self._settings.files_per_process or answer.startswith(_OUT_OF_MEMORY)
+            is_sound = not is_spent and not self._is_closed
         except TimeoutError:
             raise ParserTimeoutError from None
         finally:

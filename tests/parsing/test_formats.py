@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 
+from advanced_rag.text.blocks import split_blocks
 from tests.support.files import (
     docx_table,
     make_docx,
@@ -62,6 +63,13 @@ def test_bookmarks_of_a_pdf_become_headings_and_its_lines_paragraphs(parsed):
     assert "\n" not in first[1]
     assert first[1].startswith(LONG * 2)
     assert found.text[found.pages[1].start :] == "Second page."
+
+
+def test_pieces_of_a_file_know_the_headings_above_them_and_stay_on_their_page(parsed):
+    found = parsed(make_pdf([("Travel", LONG), ("Hotels", LONG), (None, LONG)]), "rules.pdf")
+    blocks = split_blocks(found.text)
+    assert [block.headings for block in blocks if block.kind == "prose"] == [("Travel",), ("Hotels",), ("Hotels",)]
+    assert all(not block.start < page.start < block.end for block in blocks for page in found.pages)
 
 
 def test_a_pdf_page_cannot_open_a_block_of_code_or_a_heading(parsed):

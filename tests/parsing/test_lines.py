@@ -14,6 +14,10 @@ def test_full_lines_are_joined_and_short_ones_end_a_paragraph():
     assert to_markdown(text, {}) == f"{WIDE} {WIDE} only in part.\n\nThe next paragraph.\n\n{WIDE}"
 
 
+def test_a_title_below_a_full_line_stands_alone():
+    assert to_markdown(f"{WIDE}\n{WIDE}.\nHotels and meals\n{WIDE}", {}).split("\n\n")[1] == "Hotels and meals"
+
+
 def test_a_divided_word_is_made_whole():
     assert to_markdown("Repay\x02\r\nment and refunds", {}) == "Repayment and refunds"
     assert to_markdown("Repay\ufffement", {}) == "Repayment"
