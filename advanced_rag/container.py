@@ -19,6 +19,7 @@ from advanced_rag.encoders.cache import EmbeddingCache
 from advanced_rag.encoders.load import load_encoder, streams
 from advanced_rag.encoders.workers import EncoderWorkers
 from advanced_rag.exceptions import ConflictError, StartupError, VectorStoreRefusedError
+from advanced_rag.fetching.fetch import Fetcher
 from advanced_rag.foundation import Identities, make_breaker, make_guard, make_identities, open_sql
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
@@ -77,6 +78,7 @@ class Container:
     jobs: JobDesk
     feed: JobFeed
     files: FileStore
+    fetcher: Fetcher
     documents: DocumentService
     rights: RightsService
     forget: ForgetService
@@ -213,6 +215,7 @@ def _services(
         jobs=work.desk,
         feed=work.feed,
         files=work.files,
+        fetcher=Fetcher(settings.fetch),
         documents=DocumentService(database, index),
         rights=work.rights,
         forget=ForgetService(database, index, work.removal, forgetting, owner=work.owner, lease_s=settings.jobs.lease_s),

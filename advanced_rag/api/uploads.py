@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,6 +18,7 @@ from starlette.types import Scope
 from advanced_rag.api.body import StrictJsonRoute, bounded_stream, parse_json
 from advanced_rag.api.schemas.documents import UploadIn
 from advanced_rag.config import UploadSettings
+from advanced_rag.container import Container
 from advanced_rag.exceptions import BodyTooLargeError, InvalidRequestError, MalformedBodyError
 from advanced_rag.models.documents import Source, TenantId
 from advanced_rag.storage.files import FileStore
@@ -64,6 +66,21 @@ async def received(request: Request, files: FileStore, tenant: TenantId) -> Asyn
     except BaseException:
         for source in saved:
             files.remove(tenant, source.job_id)
+        raise
+
+
+@asynccontextmanager
+async def fetched(url: str, told: UploadIn, services: Container, tenant: TenantId) -> AsyncIterator[list[Upload]]:
+    """Take the file behind an address into the store; what the block raises takes it out again.
+
+    Raises what fetching raises, and FileStoreError.
+    """
+    job_id = str(uuid.uuid4())
+    stored, file = await services.files.keep(tenant, job_id, partial(services.fetcher.fetch, url))
+    try:
+        yield [Upload(Source(job_id, harmless(file.name), stored.bytes, stored.sha256), told)]
+    except BaseException:
+        services.files.remove(tenant, job_id)
         raise
 
 

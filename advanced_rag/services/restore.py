@@ -155,10 +155,10 @@ def _pages(
             yield tenant, dict.fromkeys(page)
         return
     lines = archive.lines(vector_member(generation.kind))
-    items: Iterator[list[Any]] = (orjson.loads(line) for line in lines)
+    items: Iterator[Any] = (orjson.loads(line) for line in lines)
     for tenant, group in itertools.groupby(items, key=itemgetter(0)):
         while page := list(itertools.islice(group, _PAGE)):
-            yield TenantId(tenant), {chunk_id: _vector(packed) for _, chunk_id, packed in page}
+            yield TenantId(tenant), {item[1]: _vector(item[2]) for item in page}
 
 
 def _vector(packed: str | None) -> Vectors | None:

@@ -4,16 +4,18 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import TypeVar
 
-from anyio import to_thread
+from anyio import open_file, to_thread
 
 from advanced_rag.exceptions import FileStoreError
 from advanced_rag.models.documents import TenantId
+
+T = TypeVar("T")
 
 _JOB_ID = re.compile(r"[0-9a-f-]{36}\Z")
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -42,18 +44,28 @@ class FileStore:
 
     async def save(self, tenant: TenantId, job_id: str, parts: AsyncIterator[bytes]) -> StoredFile:
         """Write a file as it comes; it is there whole, and on the disk, or not at all. Raises FileStoreError."""
+
+        async def write(path: Path) -> None:
+            async with await open_file(path, "xb") as file:
+                async for part in parts:
+                    await file.write(part)
+
+        stored, _ = await self.keep(tenant, job_id, write)
+        return stored
+
+    async def keep(self, tenant: TenantId, job_id: str, write: Callable[[Path], Awaitable[T]]) -> tuple[StoredFile, T]:
+        """Let somebody write a file; returns what it is and what he says. Raises FileStoreError, and what he raises."""
         path = self.path(tenant, job_id)
         unfinished = path.with_name(path.name + _PART)
         try:
             await to_thread.run_sync(lambda: path.parent.mkdir(parents=True, exist_ok=True))
-            stored = await _write(unfinished, parts)
-            await to_thread.run_sync(_settle, unfinished, path)
+            said = await write(unfinished)
+            return await to_thread.run_sync(_settle, unfinished, path), said
         except OSError as error:
             raise FileStoreError("the file cannot be stored") from error
         finally:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
-        return stored
 
     def remove(self, tenant: TenantId, job_id: str) -> None:
         """Delete the file of a job, if there is one."""
@@ -69,29 +81,16 @@ class FileStore:
                     yield TenantId(path.parent.name), path.name.removesuffix(_PART)
 
 
-async def _write(path: Path, parts: AsyncIterator[bytes]) -> StoredFile:
-    size, digest = 0, hashlib.sha256()
-    file = await to_thread.run_sync(lambda: path.open("xb"))
-    try:
-        async for part in parts:
-            size += len(part)
-            digest.update(part)
-            await to_thread.run_sync(file.write, part)
-        await to_thread.run_sync(_flush, file)
-    finally:
-        await to_thread.run_sync(file.close)
-    return StoredFile(size, digest.hexdigest())
-
-
-def _flush(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _settle(unfinished: Path, path: Path) -> None:
+def _settle(unfinished: Path, path: Path) -> StoredFile:
+    """Give a file that is written its name, once it is on the disk."""
+    with unfinished.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
+        os.fsync(file.fileno())
     unfinished.rename(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+    return StoredFile(size, digest)

@@ -14,6 +14,7 @@ from advanced_rag.storage.tables import (
     document_versions,
     documents,
     feedback,
+    job_events,
     jobs,
     messages,
     refresh_tokens,
@@ -98,6 +99,10 @@ class ForgettingRepository:
         self._delete(refresh_tokens, refresh_tokens.c.user_id == user_id)
         self._delete(users, users.c.id == user_id)
         self._delete(document_access, document_access.c.subject.in_(subjects([user_id], ())))
+        for table in (jobs, job_events):
+            self._connection.execute(
+                update(table).where(table.c.tenant_id == self._tenant, table.c.user_id == user_id).values(user_id=None)
+            )
         self._connection.execute(
             update(documents)
             .where(documents.c.tenant_id == self._tenant, documents.c.owner == user_id)
@@ -114,6 +119,7 @@ class ForgettingRepository:
             "sessions": self._count(sessions, sessions.c.user_id == user_id),
             "messages": self._count(messages, messages.c.session_id.in_(own)),
             "access": self._count(document_access, document_access.c.subject.in_(subjects([user_id], ()))),
+            "jobs": self._count(jobs, jobs.c.user_id == user_id),
             "owned": self._count(documents, documents.c.owner == user_id),
         }
 

@@ -69,6 +69,8 @@ def _filled(service: LiveService, theirs: dict, ours: dict, access: dict) -> For
     hold = {"kind": "document", "target": "elsewhere", "reason": CANARY}
     held = service.request("POST", "/v1/holds", headers=theirs, json=hold).json()["id"]
     ids["hold_id"] = held
+    (taken,) = service.request("POST", "/v1/ingest", headers=theirs, json={"documents": [document]}).json()["documents"]
+    ids["job_id"] = taken["job_id"]
     return Foreign(service, ids | {"key_id": key["id"], "user_id": registered["user"]["id"]}, theirs, ours)
 
 

@@ -22,7 +22,7 @@ from advanced_rag.api.schemas.documents import (
     IngestResponse,
     UploadIn,
 )
-from advanced_rag.api.uploads import MultipartRoute, Upload, received
+from advanced_rag.api.uploads import MultipartRoute, Upload, fetched, received
 from advanced_rag.exceptions import FieldError, InvalidRequestError
 from advanced_rag.models.documents import DocumentInput
 from advanced_rag.services.intake import Admitted, RequestKey
@@ -79,18 +79,8 @@ async def ingest_files(
     request: Request, response: Response, context: Context, wait: Wait = False, idempotency_key: IdempotencyKey = None
 ) -> Answers:
     """Take files in."""
-    files = context.services.files
-    async with received(request, files, context.tenant) as arrived:
-        documents = [_file(item) for item in arrived]
-        _check([item.told for item in arrived], documents, context.services.documents.domains)
-        context.targets.extend(document.id for document in documents)
-        body = [(item.source.sha256, item.source.name, item.told.model_dump(mode="json")) for item in arrived]
-        admitted = await context.services.ingest.queue(context.principal, documents, _key(context, idempotency_key, body))
-    queued = {item.job_id for item in admitted if item.status == "queued"}
-    for item in arrived:
-        if item.source.job_id not in queued:
-            await asyncio.to_thread(files.remove, context.tenant, item.source.job_id)
-    return await _answer(context, response, admitted, wait=wait)
+    async with received(request, context.services.files, context.tenant) as arrived:
+        return await _queue(arrived, response, context, idempotency_key, wait=wait)
 
 
 @router.post(
@@ -106,6 +96,9 @@ async def ingest(
     body: IngestRequest, response: Response, context: Context, wait: Wait = False, idempotency_key: IdempotencyKey = None
 ) -> Any:
     """Take documents in: texts, or as multipart/form-data files; each is visible, whole, once its job is ready."""
+    if body.url is not None:
+        async with fetched(body.url, body.document or UploadIn(), context.services, context.tenant) as arrived:
+            return await _queue(arrived, response, context, idempotency_key, wait=wait)
     told = body.documents or []
     documents = [_text(item) for item in told]
     _check(told, documents, context.services.documents.domains)
@@ -120,6 +113,22 @@ async def ingest(
         return _admitted(context, done.admitted)
     response.status_code = status.HTTP_200_OK
     return _ingested(context, [IngestedDocument.of(item) for item in done.results])
+
+
+async def _queue(
+    arrived: Sequence[Upload], response: Response, context: RequestContext, key: str | None, *, wait: bool
+) -> Answers:
+    """Queue files; those there is nothing to do for are not kept."""
+    documents = [_file(item) for item in arrived]
+    _check([item.told for item in arrived], documents, context.services.documents.domains)
+    context.targets.extend(document.id for document in documents)
+    body = [(item.source.sha256, item.source.name, item.told.model_dump(mode="json")) for item in arrived]
+    admitted = await context.services.ingest.queue(context.principal, documents, _key(context, key, body))
+    queued = {item.job_id for item in admitted if item.status == "queued"}
+    for item in arrived:
+        if item.source.job_id not in queued:
+            await asyncio.to_thread(context.services.files.remove, context.tenant, item.source.job_id)
+    return await _answer(context, response, admitted, wait=wait)
 
 
 async def _answer(context: RequestContext, response: Response, admitted: Sequence[Admitted], *, wait: bool) -> Answers:
