@@ -75,6 +75,7 @@ class Container:
     index: Index
     ingest: IngestService
     removal: Removal
+    worker: JobWorker
     jobs: JobDesk
     feed: JobFeed
     files: FileStore
@@ -212,6 +213,7 @@ def _services(
         identities=known,
         ingest=work.ingest,
         removal=work.removal,
+        worker=work.worker,
         jobs=work.desk,
         feed=work.feed,
         files=work.files,

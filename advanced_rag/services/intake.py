@@ -25,7 +25,8 @@ from advanced_rag.services.chunking import Chunker, chunks_of
 from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
-from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
+from advanced_rag.storage.document_rows import NewVersion
+from advanced_rag.storage.documents import DocumentRepository, DocumentState
 from advanced_rag.storage.idempotency import Answered, IdempotencyRepository
 from advanced_rag.storage.ids import content_hash
 from advanced_rag.storage.job_log import JobLog
@@ -286,7 +287,7 @@ def _refused(item: _Prepared, error: RagError) -> Admitted:
 
 
 def _unchanged(item: _Prepared, state: DocumentState) -> Admitted:
-    return Admitted(item.document.id, item.job_id, "unchanged", state.current_version, len(item.spans))
+    return Admitted(item.document.id, item.job_id, "unchanged", state.current_version, state.chunks)
 
 
 def _ended(transaction: TenantTransaction, principal: Principal, item: Admitted) -> tuple[Job, JobState, dict[str, object]]:
@@ -295,7 +296,16 @@ def _ended(transaction: TenantTransaction, principal: Principal, item: Admitted)
     is_ready = item.status == "unchanged"
     reached: Stage = "ready" if is_ready else "received"
     job = Job(
-        item.job_id, transaction.tenant, "ingest", item.document_id, number, number, user_id=principal.user_id, stage=reached
+        id=item.job_id,
+        tenant=transaction.tenant,
+        kind="ingest",
+        document_id=item.document_id,
+        start=number,
+        below=number,
+        user_id=principal.user_id,
+        stage=reached,
+        done=item.chunks,
+        total=item.chunks,
     )
     if is_ready:
         return job, "ready", {"outcome": "unchanged"}

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from advanced_rag.models.documents import Chunk, DocumentInfo, DocumentVersion, Page
 from advanced_rag.models.identity import Reader
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
 from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.document_rows import NewVersion, chunk_of, chunk_row, info_of, version_of, version_row
 from advanced_rag.storage.hydration import is_current, is_visible
 from advanced_rag.storage.rights import open_to
 from advanced_rag.storage.tables import chunks, document_access, document_versions, documents, jobs, now
@@ -18,22 +19,12 @@ from advanced_rag.storage.tables import chunks, document_access, document_versio
 
 @dataclass(frozen=True, slots=True)
 class DocumentState:
-    """Where a document stands: its versions so far and the content of the current one."""
+    """Where a document stands: its versions so far, the content of the current one and how many chunks it has."""
 
     current_version: int | None
     last_version: int
     content_hash: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NewVersion:
-    """A version about to be indexed, with its chunks."""
-
-    document: DocumentVersion
-    text: str
-    content_hash: str
-    chunks: tuple[Chunk, ...]
-    source: Mapping[str, Any] | None = None
+    chunks: int = 0
 
 
 class DocumentRepository:
@@ -73,18 +64,27 @@ class DocumentRepository:
     def states(self, document_ids: Sequence[str]) -> dict[str, DocumentState]:
         """Return the state of the documents that have a row."""
         found = self._connection.execute(
-            select(documents.c.id, documents.c.current_version, documents.c.last_version, document_versions.c.content_hash)
+            select(
+                documents.c.id,
+                documents.c.current_version,
+                documents.c.last_version,
+                document_versions.c.content_hash,
+                document_versions.c.chunk_count,
+            )
             .select_from(documents.outerjoin(document_versions, is_current()))
             .where(self._owned(documents), documents.c.id.in_(document_ids))
         )
-        return {row.id: DocumentState(row.current_version, row.last_version, row.content_hash) for row in found}
+        return {
+            row.id: DocumentState(row.current_version, row.last_version, row.content_hash, row.chunk_count or 0)
+            for row in found
+        }
 
     def add_versions(self, versions: Sequence[NewVersion]) -> None:
         """Store versions that are not visible yet."""
         if not versions:
             return
         moment = now()
-        self._connection.execute(insert(document_versions), [self._version_row(item, moment) for item in versions])
+        self._connection.execute(insert(document_versions), [version_row(self._tenant, item, moment) for item in versions])
         self._add_chunks([chunk for item in versions for chunk in item.chunks])
         self._set_each(
             [{"key": item.document.document_id, "value": item.document.version} for item in versions],
@@ -140,7 +140,7 @@ class DocumentRepository:
 
     def _add_chunks(self, pieces: Sequence[Chunk]) -> None:
         if pieces:
-            self._connection.execute(insert(chunks), [self._chunk_row(chunk) for chunk in pieces])
+            self._connection.execute(insert(chunks), [chunk_row(self._tenant, chunk) for chunk in pieces])
 
     def activate(self, versions: Mapping[str, int]) -> dict[str, int]:
         """Make versions current where they are newer than what is; returns those that are current now.
@@ -246,7 +246,7 @@ class DocumentRepository:
         row = self._connection.execute(
             self._listing(reader, document_versions.c.text).where(documents.c.id == document_id)
         ).one_or_none()
-        return None if row is None else _info(row, text=row.text)
+        return None if row is None else info_of(row, text=row.text)
 
     def page(self, limit: int, cursor: str | None, reader: Reader) -> Page[DocumentInfo]:
         """List visible documents, oldest first."""
@@ -255,7 +255,7 @@ class DocumentRepository:
             statement = statement.where(tuple_(documents.c.created_at, documents.c.id) > tuple_(*decode_cursor(cursor)))
         rows = self._connection.execute(statement).all()
         more = rows[limit - 1] if len(rows) > limit else None
-        return Page([_info(row) for row in rows[:limit]], encode_cursor(more.created_at, more.id) if more else None)
+        return Page([info_of(row) for row in rows[:limit]], encode_cursor(more.created_at, more.id) if more else None)
 
     def version_chunks(self, document_id: str, version: int) -> tuple[DocumentVersion, list[Chunk]] | None:
         """Return a version and its chunks in order, whatever its state; None when it is gone."""
@@ -273,7 +273,7 @@ class DocumentRepository:
             .where(self._owned(chunks), chunks.c.document_id == document_id, chunks.c.version == version)
             .order_by(chunks.c.ordinal)
         )
-        return _version(row), [_chunk(item) for item in found]
+        return version_of(row), [chunk_of(item) for item in found]
 
     def visible_chunk_ids(self, domain: str | None = None) -> set[str]:
         """Return the ids of all chunks that may be found, or of those of one domain."""
@@ -343,62 +343,6 @@ class DocumentRepository:
         if parameters:
             self._connection.execute(statement, parameters)
 
-    def _version_row(self, item: NewVersion, moment: Any) -> dict[str, Any]:
-        document = item.document
-        return {
-            "tenant_id": self._tenant,
-            "document_id": document.document_id,
-            "version": document.version,
-            "state": "indexing",
-            "content_hash": item.content_hash,
-            "title": document.title,
-            "text": item.text,
-            "metadata": dict(document.metadata),
-            "domain": document.domain,
-            "chunk_count": len(item.chunks),
-            "bytes": len(item.text.encode()),
-            "source": dict(item.source) if item.source else None,
-            "created_at": moment,
-        }
-
-    def _chunk_row(self, chunk: Chunk) -> dict[str, Any]:
-        return {
-            "chunk_id": chunk.chunk_id,
-            "tenant_id": self._tenant,
-            "document_id": chunk.document_id,
-            "version": chunk.version,
-            "ordinal": chunk.ordinal,
-            "text": chunk.text,
-            "headings": list(chunk.headings),
-            "page": chunk.page,
-            "start": chunk.start,
-            "end": chunk.end,
-            "tokens": chunk.tokens,
-        }
-
 
 def _for(reader: Reader, statement: Any) -> Any:
     return statement if reader.subjects is None else statement.where(open_to(sorted(reader.subjects)))
-
-
-def _version(row: Row[Any]) -> DocumentVersion:
-    return DocumentVersion(row.document_id, row.version, row.title, row.document_metadata, row.domain)
-
-
-def _chunk(row: Row[Any]) -> Chunk:
-    return Chunk(
-        chunk_id=row.chunk_id,
-        document_id=row.document_id,
-        version=row.version,
-        ordinal=row.ordinal,
-        text=row.text,
-        headings=tuple(row.headings),
-        start=row.start,
-        end=row.end,
-        tokens=row.tokens,
-        page=row.page,
-    )
-
-
-def _info(row: Row[Any], text: str | None = None) -> DocumentInfo:
-    return DocumentInfo(_version(row), row.chunk_count, row.created_at, row.updated_at, text)

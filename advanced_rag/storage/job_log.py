@@ -85,6 +85,8 @@ class JobLog:
                 "attempts": 0,
                 "user_id": job.user_id,
                 "stage": job.stage,
+                "done": job.done,
+                "total": job.total,
                 "created_at": moment,
                 "updated_at": moment,
                 "error_code": known.get("code"),
