@@ -198,6 +198,7 @@ class JobWorker:
         if isinstance(error, _FINAL) and not (isinstance(error, _PERHAPS) and job.attempts < 2):
             metrics.JOBS.labels(job.kind, "failed").inc()
             await self._database.write(job.tenant, lambda t: self._fail(t, job, error))
+            await self._pipeline.discard(job)
             return
         is_outage = isinstance(error, _OUTAGES) and not isinstance(error, _NO_OUTAGES)
         give_up = not is_outage and job.attempts >= self._settings.max_attempts

@@ -35,6 +35,7 @@ from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
 from advanced_rag.storage.usage import UsageRepository
 from advanced_rag.telemetry.tracing import stage
+from advanced_rag.text.blocks import first_heading
 
 BATCH = 256  # chunks that are embedded and written together
 SUPERSEDED, SUPERSEDED_MESSAGE = "superseded", "a newer version or a deletion of the document came in meanwhile"
@@ -109,7 +110,7 @@ class Pipeline:
             raise JobLostError("the document was deleted meanwhile")
         document, source = found
         parsed = await self._parser.parse(self._files.path(job.tenant, job.id), source["name"])
-        document = replace(document, title=document.title or parsed.title or PurePath(source["name"]).stem)
+        document = replace(document, title=document.title or parsed.title or _title(parsed, source["name"]))
         with stage("chunk"):
             spans = await asyncio.to_thread(self._chunker.spans, parsed.text, document.title, parsed.pages)
         if not spans:
@@ -175,8 +176,12 @@ class Pipeline:
         current, purges = await self._database.write(tenant, lambda t: self._activated(t, works))
         await self._removal.purge_soon(tenant, purges)
         for work in works:
-            await asyncio.to_thread(self._files.remove, tenant, work.job.id)
+            await self.discard(work.job)
         return current
+
+    async def discard(self, job: Job) -> None:
+        """Remove the file of a job that has ended."""
+        await asyncio.to_thread(self._files.remove, job.tenant, job.id)
 
     def _activated(self, transaction: TenantTransaction, works: Sequence[Work]) -> tuple[dict[str, int], list[Job]]:
         tenant, jobs, documents = (
@@ -221,6 +226,12 @@ def _good_news(work: Work, outcome: str) -> list[JobNews]:
         job.news("running", "indexed", chunks=job.total),
         job.news("ready", "ready", outcome=outcome, version=job.start),
     ]
+
+
+def _title(parsed: Parsed, name: str) -> str:
+    """Return what a file is called that does not say so itself; the first heading of many pages names no more than one."""
+    heading = None if parsed.pages else first_heading(parsed.text)
+    return heading or PurePath(name).stem or name
 
 
 def _work(transaction: TenantTransaction, job: Job) -> Work | None:

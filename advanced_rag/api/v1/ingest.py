@@ -118,17 +118,26 @@ async def ingest(
 async def _queue(
     arrived: Sequence[Upload], response: Response, context: RequestContext, key: str | None, *, wait: bool
 ) -> Answers:
-    """Queue files; those there is nothing to do for are not kept."""
-    documents = [_file(item) for item in arrived]
-    _check([item.told for item in arrived], documents, context.services.documents.domains)
+    """Queue files; those there is nothing to do for are not kept. The same file sent twice is one document."""
+    distinct = _distinct(arrived)
+    documents = [_file(item) for item in distinct]
+    _check([item.told for item in distinct], documents, context.services.documents.domains)
     context.targets.extend(document.id for document in documents)
     body = [(item.source.sha256, item.source.name, item.told.model_dump(mode="json")) for item in arrived]
-    admitted = await context.services.ingest.queue(context.principal, documents, _key(context, key, body))
-    queued = {item.job_id for item in admitted if item.status == "queued"}
+    taken = await context.services.ingest.queue(context.principal, documents, _key(context, key, body))
+    answers = {item.document_id: item for item in taken}
+    admitted = [answers[_file(item).id] for item in arrived]
+    queued = {item.job_id for item in taken if item.status == "queued"}
     for item in arrived:
         if item.source.job_id not in queued:
             await asyncio.to_thread(context.services.files.remove, context.tenant, item.source.job_id)
     return await _answer(context, response, admitted, wait=wait)
+
+
+def _distinct(arrived: Sequence[Upload]) -> list[Upload]:
+    """Return the files without those that are the same as an earlier one, in all that is said of them too."""
+    firsts = {(item.source.sha256, item.told.model_dump_json()): item for item in reversed(arrived)}
+    return [item for item in arrived if item in firsts.values()]
 
 
 async def _answer(context: RequestContext, response: Response, admitted: Sequence[Admitted], *, wait: bool) -> Answers:
