@@ -8,6 +8,7 @@ from operator import itemgetter
 from advanced_rag.config import DocumentSettings
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.identity import Reader
+from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.services.removal import Buried, Removal, held_of
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction, Transaction
@@ -16,7 +17,8 @@ from advanced_rag.storage.retention import RetentionBook, Tombstones
 from advanced_rag.storage.tables import now
 from advanced_rag.telemetry.logs import get_logger
 
-_BATCH = 500
+_BATCH, _DOCUMENTS = 500, 100
+_LONGEST_S = 5.0  # whoever sweeps keeps the leases of his process too
 _log = get_logger(__name__)
 
 
@@ -30,26 +32,27 @@ class Retention:
         self._failed_days = failed_days
 
     async def run(self) -> None:
-        """Let go of what is due now."""
-        own, moment = self._settings, now()
-        versions, failed = moment - timedelta(days=own.version_days), moment - timedelta(days=self._failed_days)
+        """Let go of what is due now, as far as one comes in a few seconds; the rest is for the next time."""
+        own, moment, deadline = self._settings, now(), Deadline.after(_LONGEST_S)
+        aged, failed = moment - timedelta(days=own.version_days), moment - timedelta(days=self._failed_days)
         tombstones = moment - timedelta(days=own.tombstone_days)
-        await self._sweep("versions_dropped", lambda t: RetentionBook(t).drop_versions(own.keep_versions, versions, _BATCH))
-        await self._sweep("failed_versions_dropped", lambda t: RetentionBook(t).drop_failed(failed, _BATCH))
+        await self._sweep(lambda t: RetentionBook(t).drop_beyond(own.keep_versions, _BATCH), deadline)
+        await self._sweep(lambda t: RetentionBook(t).drop_older(aged, _BATCH), deadline)
+        await self._sweep(lambda t: RetentionBook(t).drop_failed(failed, _BATCH), deadline)
         await self._database.write_across(lambda t: RetentionBook(t).drop_tombstones(tombstones))
-        await self._expire()
+        await self._expire(deadline)
 
-    async def _sweep(self, event: str, drop: Callable[[Transaction], int]) -> None:
-        count = _BATCH
-        while count == _BATCH:
-            count = await self._database.write_across(drop)
-            if count:
-                _log.info(event, versions=count)
+    async def _sweep(self, drop: Callable[[Transaction], int], deadline: Deadline) -> None:
+        dropped = 1
+        while dropped and not deadline.has_passed:
+            dropped = await self._database.write_across(drop)
+            if dropped:
+                _log.info("versions_dropped", versions=dropped)
 
-    async def _expire(self) -> None:
+    async def _expire(self, deadline: Deadline) -> None:
         gone = 1
-        while gone:
-            due = await self._database.read_across(lambda t: RetentionBook(t).expired(now(), _BATCH))
+        while gone and not deadline.has_passed:
+            due = await self._database.read_across(lambda t: RetentionBook(t).expired(now(), _DOCUMENTS))
             gone = 0
             for tenant, items in groupby(sorted(due), key=itemgetter(0)):
                 gone += await self._expire_in(tenant, [document_id for _, document_id in items])

@@ -50,19 +50,31 @@ class RetentionBook:
     def __init__(self, transaction: Transaction) -> None:
         self._connection = transaction.connection
 
-    def drop_versions(self, keep: int, before: datetime, limit: int) -> int:
-        """Delete superseded versions: those beyond the newest ones of a document, and those superseded before a moment."""
-        newest = func.row_number().over(
-            partition_by=(document_versions.c.tenant_id, document_versions.c.document_id),
-            order_by=document_versions.c.version.desc(),
-        )
-        ranked = (
-            select(*_key(), document_versions.c.superseded_at, newest.label("place"))
-            .where(document_versions.c.state == "superseded")
+    def drop_beyond(self, keep: int, limit: int) -> int:
+        """Delete the superseded versions beyond the newest ones, of so many documents at most; returns how many versions."""
+        tenant, document_id, version = _key()
+        crowded = (
+            select(tenant, document_id)
+            .where(_is_superseded(), _is_free(tenant, document_id))
+            .group_by(tenant, document_id)
+            .having(func.count() > keep)
+            .limit(limit)
             .subquery()
         )
-        old = select(ranked.c.tenant_id, ranked.c.document_id, ranked.c.version).where(
-            or_(ranked.c.place > keep, ranked.c.superseded_at < before), _is_free(ranked.c.tenant_id, ranked.c.document_id)
+        place = func.row_number().over(partition_by=(tenant, document_id), order_by=version.desc())
+        ranked = (
+            select(*_key(), place.label("place"))
+            .join(crowded, (crowded.c.tenant_id == tenant) & (crowded.c.document_id == document_id))
+            .where(_is_superseded())
+            .subquery()
+        )
+        return self._drop(select(ranked.c.tenant_id, ranked.c.document_id, ranked.c.version).where(ranked.c.place > keep))
+
+    def drop_older(self, before: datetime, limit: int) -> int:
+        """Delete versions that were superseded before a moment."""
+        tenant, document_id, _ = _key()
+        old = select(*_key()).where(
+            _is_superseded(), document_versions.c.superseded_at < before, _is_free(tenant, document_id)
         )
         return self._drop(old.limit(limit))
 
@@ -102,6 +114,10 @@ class RetentionBook:
 
 def _key() -> tuple[Any, Any, Any]:
     return document_versions.c.tenant_id, document_versions.c.document_id, document_versions.c.version
+
+
+def _is_superseded() -> Any:
+    return document_versions.c.state == "superseded"
 
 
 def _is_buried() -> Any:

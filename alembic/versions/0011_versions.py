@@ -27,9 +27,11 @@ def upgrade() -> None:
     op.create_index("ix_documents_expiry", "documents", ["expires_at"])
     op.create_index("ix_documents_deleted", "documents", ["tenant_id", "deleted_at", "id"])
     op.create_index("ix_document_versions_state", "document_versions", ["state", "tenant_id", "document_id", "version"])
+    op.create_index("ix_document_versions_superseded", "document_versions", ["superseded_at"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_document_versions_superseded", table_name="document_versions")
     op.drop_index("ix_document_versions_state", table_name="document_versions")
     op.drop_index("ix_documents_deleted", table_name="documents")
     op.drop_index("ix_documents_expiry", table_name="documents")

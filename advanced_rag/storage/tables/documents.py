@@ -59,6 +59,7 @@ document_versions = Table(
     ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
     CheckConstraint("state IN ('indexing', 'current', 'superseded', 'failed')", name="state"),
     Index("ix_document_versions_state", "state", "tenant_id", "document_id", "version"),
+    Index("ix_document_versions_superseded", "superseded_at"),
 )
 
 chunks = Table(
