@@ -51,11 +51,12 @@ class JobRepository:
             .order_by(jobs.c.priority, jobs.c.run_after)
             .limit(1 if head.stage == "received" else limit)
             .with_for_update(skip_locked=True)
+            .cte("chosen")  # evaluated once: as a subquery PostgreSQL may run it again, beyond its limit
         )
         was_lost = jobs.c.state == "running"
         rows = self._connection.execute(
             update(jobs)
-            .where(jobs.c.id.in_(chosen))
+            .where(jobs.c.id.in_(select(chosen.c.id)))
             .values(
                 state="running",
                 owner=self._owner,
