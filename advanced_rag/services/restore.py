@@ -76,13 +76,10 @@ def restore(settings: Settings, path: Path, receipts: Receipts, announce: Callab
             forgotten = _forget_again(restoration, settings, receipts) if receipts else 0
             if manifest.vectors:
                 announce("restoring the index")
-                fresh = restoration.generations()
-                _check_analyzer(settings, fresh)
+                _check_analyzer(settings, restoration.generations())
                 store = closing.enter_context(opened_store(settings))
-                for generation in fresh:
-                    undo.callback(store.drop, generation)
-                    _fill(store, archive, restoration, generation)
-        undo.pop_all()
+                _fill(store, archive, restoration, undo)
+        undo.pop_all()  # from here on it is kept
     is_same = manifest.secret in {None, secret_mark(settings)}
     return Restored(manifest, generations, is_same, forgotten)
 
@@ -149,18 +146,28 @@ def _check_analyzer(settings: Settings, generations: Sequence[Generation]) -> No
             raise BackupError(f"milvus.analyzer: the index was made with {generation.encoder}; set it so")
 
 
-def _fill(store: VectorStore, archive: Archive, restoration: Restoration, generation: Generation) -> None:
-    """Write the chunks of a new collection with the vectors of the backup; a job does what of a document had none."""
-    store.ensure(generation)
-    needs_vectors = generation.kind != SPARSE
+def _fill(store: VectorStore, archive: Archive, restoration: Restoration, undo: ExitStack) -> None:
+    """Write the vectors of the backup into new collections; jobs do the documents some of whose vectors it lacks."""
     incomplete: set[tuple[TenantId, str]] = set()
-    for tenant, vectors in _pages(archive, restoration, generation):
-        rows = _rows(restoration.of(tenant), vectors)
-        missing = {document_id for document_id, row in rows if needs_vectors and row.vector is None}
-        store.upsert(generation, [row for document_id, row in rows if document_id not in missing])
-        incomplete |= {(tenant, document_id) for document_id in missing}
+    for generation in restoration.generations():
+        undo.callback(store.drop, generation)
+        store.ensure(generation)
+        for tenant, vectors in _pages(archive, restoration, generation):
+            missing = _write_page(store, generation, restoration.of(tenant), vectors)
+            incomplete |= {(tenant, document_id) for document_id in missing}
     for tenant, document_id in sorted(incomplete):
         JobRepository(restoration.of(tenant), "restore").add([label_job(tenant, document_id, 0)])
+
+
+def _write_page(
+    store: VectorStore, generation: Generation, transaction: TenantTransaction, vectors: Mapping[str, Vectors | None]
+) -> set[str]:
+    """Write some chunks; returns the documents that have to be done again."""
+    rows = _rows(transaction, vectors)
+    needs_vectors = generation.kind != SPARSE
+    missing = {document_id for document_id, row in rows if needs_vectors and row.vector is None}
+    store.upsert(generation, [row for document_id, row in rows if document_id not in missing])
+    return missing
 
 
 def _pages(
