@@ -84,6 +84,7 @@ class JobSettings(Section):
     max_attempts: int = Field(8, ge=1, le=100)
     max_retakes: int = Field(5, ge=1, le=100)
     retention_days: int = Field(7, ge=1, le=3650)
+    metrics_port: int | None = Field(None, ge=1, le=65535)
 
 
 class ExamplesSettings(Section):

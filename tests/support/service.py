@@ -64,3 +64,16 @@ def running(data_dir: Path, **environment: str) -> Iterator[RunningService]:
             process.kill()
             if drain.ident is not None:
                 drain.join()
+
+
+@contextmanager
+def working(environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """Start a worker, and kill it when the block ends, unless it has ended by then."""
+    process = subprocess.Popen([COMMAND, "worker"], env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+    with process:
+        try:
+            assert any("working" in line for line in process.stderr), "the worker did not start"
+            yield process
+        finally:
+            process.kill()
+            process.stderr.read()
