@@ -36,6 +36,7 @@ from advanced_rag.services.examples import ingest_examples
 from advanced_rag.services.feed import JobFeed
 from advanced_rag.services.forget import ForgetService
 from advanced_rag.services.health import HealthService
+from advanced_rag.services.held import Held
 from advanced_rag.services.housekeeping import Housekeeping
 from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
@@ -253,9 +254,10 @@ def _work(settings: Settings, database: Sql, index: Index, quotas: QuotaService,
     removal, rights = Removal(database, index, **mine), RightsService(database, index, **mine)
     pipeline = Pipeline(database, index, chunker, parser, files, quotas, removal, **mine)
     sweep = Housekeeping(database, files, settings.jobs)
-    worker = JobWorker(database, pipeline, removal, rights, sweep, settings.jobs, owner=owner)
+    held = Held()
+    worker = JobWorker(database, pipeline, removal, rights, sweep, held, settings.jobs, owner=owner)
     intake = Intake(database, chunker, **mine)
-    ingest = IngestService(database, intake, pipeline, quotas, owner=owner, wake=worker.wake)
+    ingest = IngestService(database, intake, pipeline, quotas, held, owner=owner, wake=worker.wake)
     stack.push_async_callback(ingest.close)
     feed = JobFeed(database, _bell(settings, stack))
     database.listen(TOPIC, feed.changed)

@@ -41,13 +41,13 @@ def upload(client: Client, count: int) -> list[dict]:
     return taken
 
 
-def until_ended(client: Client, taken: list[dict], limit_s: float = 90) -> list[dict]:
+def until_ended(client: Client, taken: list[dict], limit_s: float = 30) -> list[dict]:
     give_up_at = time.monotonic() + limit_s
     while True:
         jobs = [client.job(item["job_id"]) for item in taken]
         if all(job["status"] not in {"queued", "running"} for job in jobs):
             return jobs
-        assert time.monotonic() < give_up_at, [job["status"] for job in jobs]
+        assert time.monotonic() < give_up_at, [job for job in jobs if job["status"] in {"queued", "running"}]
         time.sleep(0.3)
 
 

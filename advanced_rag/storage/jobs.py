@@ -84,14 +84,9 @@ class JobRepository:
             .limit(1)
         ).one_or_none()
 
-    def renew(self, lease_s: float) -> set[str]:
-        """Keep every job that runs here; returns their ids."""
-        renewed = (
-            update(jobs)
-            .where(jobs.c.owner == self._owner, jobs.c.state == "running")
-            .values(lease_until=database_clock() + lease_s)
-            .returning(jobs.c.id)
-        )
+    def renew(self, job_ids: Sequence[str], lease_s: float) -> set[str]:
+        """Keep jobs that still belong to this worker; returns which do."""
+        renewed = update(jobs).where(self._mine(job_ids)).values(lease_until=database_clock() + lease_s).returning(jobs.c.id)
         return set(self._connection.execute(renewed).scalars())
 
     def hold(self, job_ids: Sequence[str]) -> set[str]:

@@ -176,7 +176,7 @@ def test_workers_lost_over_a_job_are_counted_apart_from_its_failures(idle):
     database = idle.container.database
     for _ in range(2):
         idle.run(database.write_across(lambda c: JobRepository(c, "doomed").claim(1, 60)))
-        idle.run(database.write_across(lambda c: JobRepository(c, "doomed").renew(-1)))
+        idle.run(database.write_across(lambda c: JobRepository(c, "doomed").renew([document["job_id"]], -1)))
     run_due(idle)
     dead = job(idle, document)
     assert (dead["status"], dead["error"]["code"]) == ("dead", "worker_lost")
