@@ -97,9 +97,41 @@ class _Calls(Generic[Answer]):
         """List documents, oldest first; the answer's ``next_cursor`` leads to the next page."""
         return self._send("GET", "/v1/documents", params=_page(limit, cursor))
 
+    def change(self, document_id: str, *, wait: bool = True, **changes: Any) -> Answer:
+        """Change any of ``title``, ``metadata`` and ``domain`` of a document."""
+        return self._send("PATCH", _path("documents", document_id), changes, {"wait": wait})
+
+    def versions(self, document_id: str, *, limit: int = 50, cursor: str | None = None) -> Answer:
+        """List the versions of a document, newest first."""
+        return self._send("GET", f"{_path('documents', document_id)}/versions", params=_page(limit, cursor))
+
+    def version(self, document_id: str, version: int) -> Answer:
+        """Return a version with its text."""
+        return self._send("GET", f"{_path('documents', document_id)}/versions/{version}")
+
+    def restore(self, document_id: str, version: int, *, wait: bool = True) -> Answer:
+        """Make a new version of an older one."""
+        return self._send("POST", f"{_path('documents', document_id)}/versions/{version}/restore", params={"wait": wait})
+
     def delete(self, document_id: str) -> Answer:
-        """Delete a document."""
+        """Delete a document; the answer's ``receipt`` tells what is left of it."""
         return self._send("DELETE", _path("documents", document_id))
+
+    def delete_where(self, filters: Mapping[str, Any], *, dry_run: bool = True, limit: int = 1000) -> Answer:
+        """Count the documents a filter matches, or delete them; while the answer is not ``complete``, there are more."""
+        return self._send("POST", "/v1/documents/delete", {"filters": dict(filters), "dry_run": dry_run, "limit": limit})
+
+    def delete_all(self, *, dry_run: bool = True, limit: int = 1000) -> Answer:
+        """Count or delete every document the caller may see; while the answer is not ``complete``, there are more."""
+        return self._send("POST", "/v1/documents/delete", {"all": True, "dry_run": dry_run, "limit": limit})
+
+    def deleted(self, *, limit: int = 50, cursor: str | None = None) -> Answer:
+        """List deleted documents, the last one first."""
+        return self._send("GET", "/v1/documents", params={"deleted": True, **_page(limit, cursor)})
+
+    def expire(self, document_id: str, moment: str | None) -> Answer:
+        """Say when a document is to be deleted, in ISO 8601 with its offset from UTC; None: not by itself."""
+        return self._send("PUT", f"{_path('documents', document_id)}/expiry", {"expires_at": moment})
 
     def retrieve(self, query: str, **options: Any) -> Answer:
         """Find passages."""

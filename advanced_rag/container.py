@@ -28,6 +28,7 @@ from advanced_rag.models.retrieval import LegName
 from advanced_rag.parsing.pool import ParserPool
 from advanced_rag.ranking.rerank import load_reranker
 from advanced_rag.resilience.guard import Guard
+from advanced_rag.services.bulk_removal import BulkRemoval
 from advanced_rag.services.chat import ChatService
 from advanced_rag.services.chunking import Chunker
 from advanced_rag.services.documents import DocumentService
@@ -46,11 +47,13 @@ from advanced_rag.services.jobs import JobWorker
 from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.removal import Removal
+from advanced_rag.services.retention import Retention
 from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
 from advanced_rag.services.rights import RightsService
 from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
 from advanced_rag.services.verify import VerifyService
+from advanced_rag.services.versions import VersionService
 from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.job_log import TOPIC
@@ -76,6 +79,8 @@ class Container:
     index: Index
     ingest: IngestService
     removal: Removal
+    bulk_removal: BulkRemoval
+    versions: VersionService
     worker: JobWorker
     jobs: JobDesk
     feed: JobFeed
@@ -214,6 +219,8 @@ def _services(
         identities=known,
         ingest=work.ingest,
         removal=work.removal,
+        bulk_removal=BulkRemoval(database, work.removal),
+        versions=VersionService(database, work.rights, owner=work.owner, lease_s=settings.jobs.lease_s),
         worker=work.worker,
         jobs=work.desk,
         feed=work.feed,
@@ -251,10 +258,10 @@ def _work(settings: Settings, database: Sql, index: Index, quotas: QuotaService,
     files, chunker = FileStore(settings.files_folder), Chunker(index.semantic.encoder, settings.chunking)
     parser = ParserPool(settings.parsing)
     stack.push_async_callback(parser.close)
-    removal, rights = Removal(database, index, **mine), RightsService(database, index, **mine)
+    removal, rights = Removal(database, index, files, **mine), RightsService(database, index, **mine)
     pipeline = Pipeline(database, index, chunker, parser, files, quotas, removal, **mine)
-    sweep = Housekeeping(database, files, settings.jobs)
-    held = Held()
+    retention = Retention(database, removal, settings.documents, failed_days=settings.jobs.retention_days)
+    sweep, held = Housekeeping(database, files, retention, settings.jobs), Held()
     worker = JobWorker(database, pipeline, removal, rights, sweep, held, settings.jobs, owner=owner)
     intake = Intake(database, chunker, **mine)
     ingest = IngestService(database, intake, pipeline, quotas, held, owner=owner, wake=worker.wake)

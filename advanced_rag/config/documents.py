@@ -74,6 +74,14 @@ class UploadSettings(Section):
     max_body_bytes: int = Field(536_870_912, ge=1024)
 
 
+class DocumentSettings(Section):
+    """How long what is no longer found of documents is kept."""
+
+    keep_versions: int = Field(10, ge=0, le=10_000)
+    version_days: int = Field(365, ge=1, le=36_500)
+    tombstone_days: int = Field(365, ge=1, le=36_500)
+
+
 class JobSettings(Section):
     """Background work: ingestion of what was taken in, and purges of old vectors."""
 

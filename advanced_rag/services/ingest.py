@@ -12,11 +12,11 @@ from functools import partial
 from advanced_rag.exceptions import OverloadedError, RagError, UnavailableError
 from advanced_rag.models.documents import DocumentInput, IngestResult, TenantId
 from advanced_rag.models.identity import Principal
-from advanced_rag.models.jobs import new_job
+from advanced_rag.models.jobs import SUPERSEDED, SUPERSEDED_MESSAGE, new_job
 from advanced_rag.models.quota import Consumption
 from advanced_rag.services.held import Held
 from advanced_rag.services.intake import Admitted, Begun, Intake, RequestKey
-from advanced_rag.services.pipeline import SUPERSEDED, SUPERSEDED_MESSAGE, Pipeline, Work
+from advanced_rag.services.pipeline import Pipeline, Work
 from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction

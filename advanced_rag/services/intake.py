@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -20,6 +20,7 @@ from advanced_rag.exceptions import (
 from advanced_rag.models.documents import DocumentInput, DocumentVersion, Source, Span
 from advanced_rag.models.identity import Principal
 from advanced_rag.models.jobs import Job, JobNews, JobState, Stage
+from advanced_rag.models.parsed import PageStart
 from advanced_rag.models.quota import NOTHING, Holdings
 from advanced_rag.services.chunking import Chunker, chunks_of
 from advanced_rag.services.rights import label_job, settle
@@ -124,13 +125,14 @@ class Intake:
                 return await self._database.write(principal.tenant, lambda t: self._take(t, principal, prepared, key, here))
 
     def _prepare(self, document: DocumentInput) -> _Prepared:
-        metadata = orjson.dumps(document.metadata, option=orjson.OPT_SORT_KEYS).decode()
-        source = document.source
-        if source is not None:
-            told = (document.title, f"file {PARSER} {source.sha256}", metadata, document.domain or "")
-            return _Prepared(document, source.job_id, content_hash(*told), [])
-        hashed = content_hash(document.title, document.text, metadata, document.domain or "")
-        return _Prepared(document, str(uuid.uuid4()), hashed, self._chunker.spans(document.text, document.title))
+        if (source := document.source) is not None:
+            told = fingerprint(document.title, content_of_file(source.sha256), document.metadata, document.domain)
+            return _Prepared(document, source.job_id, told, [])
+        origin = document.origin
+        spans = self._chunker.spans(document.text, document.title, _pages(origin.source) if origin else ())
+        hashed = origin.content_hash if origin else None
+        told = hashed or fingerprint(document.title, document.text, document.metadata, document.domain)
+        return _Prepared(document, str(uuid.uuid4()), told, spans)
 
     def _take(
         self,
@@ -163,7 +165,7 @@ class Intake:
         labels: list[Job] = []
         for item in prepared:
             key, state = item.document.id, states[item.document.id]
-            error = refused.get(key) or _no_room(room, item, state)
+            error = refused.get(key) or _outdated(item, state) or _no_room(room, item, state)
             if error is not None:
                 settled.pop(key, None)
                 taken.admitted.append(
@@ -217,6 +219,27 @@ def _repeated(key: RequestKey, before: Answered) -> Intaken:
     return Intaken([Admitted(**item) for item in before.answer["documents"]])
 
 
+def fingerprint(title: str, content: str, metadata: Mapping[str, Any], domain: str | None) -> str:
+    """Return the hash that tells whether a document is what it was; ``title`` is the one that was told, if any."""
+    return content_hash(title, content, orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS).decode(), domain or "")
+
+
+def content_of_file(sha256: str) -> str:
+    """Return what stands for the content of a file in fingerprints."""
+    return f"file {PARSER} {sha256}"
+
+
+def _pages(source: Mapping[str, Any] | None) -> list[PageStart]:
+    return [PageStart(number, start) for number, start in (source or {}).get("pages", ())]
+
+
+def _outdated(item: _Prepared, state: DocumentState) -> ConflictError | None:
+    origin = item.document.origin
+    if origin is None or (origin.current, origin.last) == (state.current_version, state.last_version):
+        return None
+    return ConflictError("the document was changed or deleted meanwhile")
+
+
 def _no_room(room: Room, item: _Prepared, state: DocumentState) -> RagError | None:
     if state.content_hash == item.content_hash:
         return None
@@ -260,9 +283,7 @@ def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, 
     given, number, tenant = item.document, state.last_version + 1, principal.tenant
     document = DocumentVersion(given.id, number, given.title, given.metadata, given.domain)
     chunks = chunks_of(tenant, given.id, number, given.text, item.spans)
-    source = (
-        {"name": given.source.name, "bytes": given.source.bytes, "sha256": given.source.sha256} if given.source else None
-    )
+    source = given.origin.source if given.origin else _told_of(given.source)
     version = NewVersion(document, given.text, item.content_hash, chunks, source)
     job = Job(
         id=item.job_id,
@@ -278,7 +299,7 @@ def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, 
     return Begun(version, job, rights, replaces=state.current_version is not None)
 
 
-def _told_of(source: Source | None) -> dict[str, object] | None:
+def _told_of(source: Source | None) -> dict[str, Any] | None:
     return {"name": source.name, "bytes": source.bytes, "sha256": source.sha256} if source else None
 
 

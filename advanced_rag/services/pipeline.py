@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from advanced_rag.exceptions import JobLostError
 from advanced_rag.file_errors import NoTextError
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
-from advanced_rag.models.jobs import Job, JobNews, new_job
+from advanced_rag.models.jobs import SUPERSEDED, SUPERSEDED_MESSAGE, Job, JobNews, new_job
 from advanced_rag.models.parsed import Parsed
 from advanced_rag.models.quota import Consumption, Holdings
 from advanced_rag.models.rights import Rights
@@ -38,7 +38,6 @@ from advanced_rag.telemetry.tracing import stage
 from advanced_rag.text.blocks import first_heading
 
 BATCH = 256  # chunks that are embedded and written together
-SUPERSEDED, SUPERSEDED_MESSAGE = "superseded", "a newer version or a deletion of the document came in meanwhile"
 
 
 class Parser(Protocol):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, func, insert, select, tuple_, update
@@ -160,40 +161,34 @@ class DocumentRepository:
         )
         states = self.states(list(versions))
         won = {key: version for key, version in versions.items() if key in states and states[key].current_version == version}
-        self._mark_states(versions, won)
+        self._mark_states(won)
+        self.mark_failed({key: version for key, version in versions.items() if key not in won})
         return won
 
-    def _mark_states(self, versions: Mapping[str, int], won: Mapping[str, int]) -> None:
-        older = (
+    def _mark_states(self, won: Mapping[str, int]) -> None:
+        if not won:
+            return
+        superseded = {"state": "superseded", "superseded_at": now()}
+        self._connection.execute(
             update(document_versions)
             .where(
                 self._owned(document_versions),
-                document_versions.c.document_id == bindparam("key"),
-                document_versions.c.version < bindparam("value"),
+                document_versions.c.document_id.in_(list(won)),
                 document_versions.c.state == "current",
+                self._keys(document_versions).not_in(list(won.items())),
             )
-            .values(state="superseded")
+            .values(superseded)
         )
-        this = (
+        self._connection.execute(
             update(document_versions)
-            .where(
-                self._owned(document_versions),
-                document_versions.c.document_id == bindparam("key"),
-                document_versions.c.version == bindparam("value"),
-            )
-            .values(state=bindparam("new_state"))
-        )
-        self._set_each([{"key": key, "value": version} for key, version in won.items()], older)
-        self._set_each(
-            [
-                {"key": key, "value": version, "new_state": "current" if key in won else "superseded"}
-                for key, version in versions.items()
-            ],
-            this,
+            .where(self._owned(document_versions), self._keys(document_versions).in_(list(won.items())))
+            .values(state="current")
         )
 
     def mark_failed(self, versions: Mapping[str, int]) -> None:
         """Say of versions that they will never be visible."""
+        if not versions:
+            return
         self._connection.execute(
             update(document_versions)
             .where(self._owned(document_versions), self._keys(document_versions).in_(list(versions.items())))
@@ -201,8 +196,11 @@ class DocumentRepository:
             .values(state="failed")
         )
 
-    def remove(self, document_id: str, reader: Reader) -> int | None:
-        """Delete a document with all its text; returns the floor below which no version may return, None if missing."""
+    def remove(self, document_id: str, reader: Reader, by: str | None = None) -> int | None:
+        """Delete a document with all its text; returns the floor below which no version may return, None if missing.
+
+        Who did it, and when, stays with the floor: a tombstone.
+        """
         held = select(documents.c.last_version, documents.c.current_version).where(
             self._owned(documents), documents.c.id == document_id
         )
@@ -219,7 +217,12 @@ class DocumentRepository:
                 owner=None,
                 visibility="tenant",
                 rights_version=documents.c.rights_version + 1,
+                history_from=0,
                 updated_at=now(),
+                expires_at=None,
+                deleted_at=now(),
+                deleted_by=by,
+                deleted_version=row.current_version,
             )
         )
         self._connection.execute(
@@ -247,6 +250,20 @@ class DocumentRepository:
             self._listing(reader, document_versions.c.text).where(documents.c.id == document_id)
         ).one_or_none()
         return None if row is None else info_of(row, text=row.text)
+
+    def find(self, document_ids: Sequence[str], reader: Reader) -> list[DocumentInfo]:
+        """Return those of some documents that are visible."""
+        rows = self._connection.execute(self._listing(reader).where(documents.c.id.in_(document_ids)))
+        return [info_of(row) for row in rows]
+
+    def expire_at(self, document_id: str, moment: datetime | None, reader: Reader) -> bool:
+        """Say when a document is to be deleted, or that it is not; False when there is none to be seen."""
+        if not self.find([document_id], reader):
+            return False
+        self._connection.execute(
+            update(documents).where(self._owned(documents), documents.c.id == document_id).values(expires_at=moment)
+        )
+        return True
 
     def page(self, limit: int, cursor: str | None, reader: Reader) -> Page[DocumentInfo]:
         """List visible documents, oldest first."""
@@ -322,6 +339,7 @@ class DocumentRepository:
                 documents.c.id,
                 documents.c.created_at,
                 documents.c.updated_at,
+                documents.c.expires_at,
                 document_versions.c.document_id,
                 document_versions.c.version,
                 document_versions.c.title,

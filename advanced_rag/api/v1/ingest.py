@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -108,9 +108,14 @@ async def ingest(
         return await _answer(
             context, response, await context.services.ingest.queue(context.principal, documents, key), wait=wait
         )
+    return await finished(context, response, documents)
+
+
+async def finished(context: RequestContext, response: Response, documents: Sequence[DocumentInput]) -> Answers:
+    """Ingest documents here, and answer with what became of them, or after a while with where to ask."""
     done = await context.services.ingest.ingest(context.principal, documents, within_s=context.deadline.remaining())
     if done.results is None:
-        return _admitted(context, done.admitted)
+        return admitted(context, done.admitted)
     response.status_code = status.HTTP_200_OK
     return _ingested(context, [IngestedDocument.of(item) for item in done.results])
 
@@ -140,19 +145,20 @@ def _distinct(arrived: Sequence[Upload]) -> list[Upload]:
     return [item for item in arrived if item in firsts.values()]
 
 
-async def _answer(context: RequestContext, response: Response, admitted: Sequence[Admitted], *, wait: bool) -> Answers:
+async def _answer(context: RequestContext, response: Response, taken: Sequence[Admitted], *, wait: bool) -> Answers:
     if not wait:
-        return _admitted(context, admitted)
-    job_ids = [item.job_id for item in admitted]
+        return admitted(context, taken)
+    job_ids = [item.job_id for item in taken]
     ended = await context.services.jobs.wait(context.tenant, job_ids, context.deadline.remaining())
     if ended is None:
-        return _admitted(context, admitted)
+        return admitted(context, taken)
     response.status_code = status.HTTP_200_OK
-    return _ingested(context, [IngestedDocument.of_job(ended[item.job_id]) for item in admitted])
+    return _ingested(context, [IngestedDocument.of_job(ended[item.job_id]) for item in taken])
 
 
-def _admitted(context: RequestContext, admitted: Sequence[Admitted]) -> AdmittedResponse:
-    return AdmittedResponse(documents=[AdmittedDocument.of(item) for item in admitted], request_id=context.request_id)
+def admitted(context: RequestContext, taken: Sequence[Admitted]) -> AdmittedResponse:
+    """Answer with where to ask what becomes of documents."""
+    return AdmittedResponse(documents=[AdmittedDocument.of(item) for item in taken], request_id=context.request_id)
 
 
 def _ingested(context: RequestContext, documents: list[IngestedDocument]) -> IngestResponse:
@@ -195,9 +201,16 @@ def _check(items: Sequence[DocumentIn | UploadIn], documents: Sequence[DocumentI
 def _complaints(field: str, item: DocumentIn | UploadIn, count: int, domains: frozenset[str]) -> Iterator[FieldError]:
     if count > 1:
         yield FieldError(f"{field}.id", "duplicate_id", "the same document stands more than once in the request")
-    if item.domain is not None and item.domain not in domains:
-        yield FieldError(f"{field}.domain", "unknown_domain", "no such domain is configured")
-    if len(orjson.dumps(item.metadata)) > MAX_METADATA_BYTES:
-        yield FieldError(f"{field}.metadata", "too_large", f"metadata has at most {MAX_METADATA_BYTES} bytes as JSON")
-    elif count_values(item.metadata) > MAX_FACET_VALUES:
-        yield FieldError(f"{field}.metadata", "too_many_values", f"metadata has at most {MAX_FACET_VALUES} values")
+    yield from complaints(f"{field}.", item.metadata, item.domain, domains)
+
+
+def complaints(
+    prefix: str, metadata: Mapping[str, Any], domain: str | None, domains: frozenset[str]
+) -> Iterator[FieldError]:
+    """Yield what is wrong with the metadata and the domain of a document."""
+    if domain is not None and domain not in domains:
+        yield FieldError(f"{prefix}domain", "unknown_domain", "no such domain is configured")
+    if len(orjson.dumps(metadata)) > MAX_METADATA_BYTES:
+        yield FieldError(f"{prefix}metadata", "too_large", f"metadata has at most {MAX_METADATA_BYTES} bytes as JSON")
+    elif count_values(metadata) > MAX_FACET_VALUES:
+        yield FieldError(f"{prefix}metadata", "too_many_values", f"metadata has at most {MAX_FACET_VALUES} values")
