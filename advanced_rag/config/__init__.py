@@ -58,6 +58,12 @@ from advanced_rag.config.documents import (
     ParsingSettings as ParsingSettings,
 )
 from advanced_rag.config.documents import (
+    RoutingSettings as RoutingSettings,
+)
+from advanced_rag.config.documents import (
+    RuleSettings as RuleSettings,
+)
+from advanced_rag.config.documents import (
     UploadSettings as UploadSettings,
 )
 from advanced_rag.config.server import (
@@ -125,6 +131,7 @@ class Settings(BaseSettings):
     visual: VisualSettings = VisualSettings()
     domains: dict[DomainName, DomainSettings] = Field(default={"general": DomainSettings()}, max_length=16)
     parsing: ParsingSettings = ParsingSettings()
+    routing: RoutingSettings = RoutingSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     fetch: FetchSettings = FetchSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
