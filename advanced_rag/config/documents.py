@@ -74,11 +74,14 @@ def _distinct(rules: list[RuleSettings]) -> list[RuleSettings]:
 class RoutingSettings(Section):
     """Which way a file goes: the first rule that fits and can be followed decides, else its text is read as it stands."""
 
-    rules: Annotated[list[RuleSettings], Field(max_length=100), AfterValidator(_distinct)] = [
-        RuleSettings(name="pictures", route="visual", kinds=["visual"]),
-        RuleSettings(name="scans", route="ocr", has_scans=True),
-        RuleSettings(name="unreadable", route="visual", kinds=["scanned"]),
-    ]
+    rules: Annotated[list[RuleSettings], AfterValidator(_distinct)] = Field(
+        default=[
+            RuleSettings(name="pictures", route="visual", kinds=["visual"]),
+            RuleSettings(name="scans", route="ocr", has_scans=True),
+            RuleSettings(name="unreadable", route="visual", kinds=["scanned"]),
+        ],
+        max_length=100,
+    )
 
 
 class ChunkingSettings(Section):

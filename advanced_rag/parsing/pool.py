@@ -6,7 +6,6 @@ import binascii
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +44,23 @@ class ParserPool:
         Raises FileError when the file cannot be read, OverloadedError when too many wait.
         """
         named = name.encode("utf-8", "replace").decode("utf-8")
-        return await asyncio.to_thread(_parsed, await self._ask(path, {"name": named, "depth": depth}))
+        return await asyncio.to_thread(_parsed, await self._ask(_request(path, name=named, depth=depth)))
 
     async def render(self, path: Path, media_type: str, number: int, longest_side_px: int) -> bytes:
         """Draw a page, from 0, of a file of a type that is drawable; returns a JPEG.
 
         Raises FileError when the page cannot be drawn, OverloadedError when too many files wait.
         """
-        wanted = {"media_type": media_type, "page": number, "longest_side_px": longest_side_px}
-        return await asyncio.to_thread(_drawn, await self._ask(path, wanted))
+        wanted = _request(path, media_type=media_type, page=number, longest_side_px=longest_side_px)
+        return await asyncio.to_thread(_drawn, await self._ask(wanted))
 
-    async def _ask(self, path: Path, wanted: Mapping[str, str | int]) -> bytes:
+    async def _ask(self, request: bytes) -> bytes:
         if self._waiting >= self._settings.queue + self._settings.processes:
             raise OverloadedError("too many files wait to be read")
         self._waiting += 1
         try:
             async with self._turns:
-                return await self._answer(orjson.dumps({"path": str(path.absolute()), **wanted}))
+                return await self._answer(request)
         finally:
             self._waiting -= 1
 
@@ -166,6 +165,10 @@ class _Child:
         if self._process.returncode == -signal.SIGKILL and not self._is_killed:
             raise ParserOutOfMemoryError
         raise ParserCrashedError
+
+
+def _request(path: Path, **wanted: str | int) -> bytes:
+    return orjson.dumps({"path": str(path.absolute()), **wanted})
 
 
 def _parsed(answer: bytes) -> Parsed:

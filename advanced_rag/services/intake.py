@@ -21,6 +21,7 @@ from advanced_rag.models.documents import DocumentInput, DocumentVersion, Source
 from advanced_rag.models.identity import Principal
 from advanced_rag.models.jobs import Job, JobNews, JobState, Stage
 from advanced_rag.models.quota import NOTHING, Holdings
+from advanced_rag.models.routing import OTHERWISE
 from advanced_rag.services.chunking import Chunker, chunks_of
 from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
@@ -96,13 +97,14 @@ class _Settled:
 
 
 class Intake:
-    """Takes documents in."""
+    """Takes documents in; ``seen_by`` is the fingerprint of what looks at their pages."""
 
-    def __init__(self, database: Sql, chunker: Chunker, *, owner: str, lease_s: float) -> None:
+    def __init__(self, database: Sql, chunker: Chunker, *, owner: str, lease_s: float, seen_by: str | None = None) -> None:
         self._database = database
         self._chunker = chunker
         self._owner = owner
         self._lease_s = lease_s
+        self._reading = f"{PARSER} {seen_by}" if seen_by else PARSER
 
     async def take(
         self, principal: Principal, documents: Sequence[DocumentInput], *, here: bool, key: RequestKey | None = None
@@ -126,7 +128,7 @@ class Intake:
         metadata = orjson.dumps(document.metadata, option=orjson.OPT_SORT_KEYS).decode()
         source = document.source
         if source is not None:
-            told = (document.title, f"file {PARSER} {source.sha256}", metadata, document.domain or "")
+            told = (document.title, f"file {self._reading} {source.sha256}", metadata, document.domain or "")
             return _Prepared(document, source.job_id, content_hash(*told), [])
         hashed = content_hash(document.title, document.text, metadata, document.domain or "")
         return _Prepared(document, str(uuid.uuid4()), hashed, self._chunker.spans(document.text, document.title))
@@ -273,6 +275,7 @@ def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, 
         user_id=principal.user_id,
         stage="received" if given.source else "chunked",
         total=len(chunks),
+        details={} if given.source else {"route": OTHERWISE.route, "rule": OTHERWISE.rule},
     )
     return Begun(version, job, rights, replaces=state.current_version is not None)
 

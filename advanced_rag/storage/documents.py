@@ -276,11 +276,11 @@ class DocumentRepository:
         return _version(row), [_chunk(item) for item in found]
 
     def visible_chunk_ids(self, domain: str | None = None) -> set[str]:
-        """Return the ids of all chunks that may be found, or of those of one domain."""
+        """Return the ids of all chunks that may be found by their text, or of those of one domain."""
         statement = (
             select(chunks.c.chunk_id)
             .select_from(chunks.join(documents, is_visible()).join(document_versions, is_current()))
-            .where(self._owned(chunks))
+            .where(self._owned(chunks), chunks.c.text != "")
         )
         if domain is not None:
             statement = statement.where(document_versions.c.domain == domain)
