@@ -84,13 +84,14 @@ class DocumentVersion:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """A document as it is listed."""
+    """A document as it is listed; text and what is known of its file only where one is asked for."""
 
     document: DocumentVersion
     chunks: int
     created_at: datetime
     updated_at: datetime
     text: str | None = None
+    source: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,11 +242,10 @@ class DocumentRepository:
         )
 
     def get(self, document_id: str, reader: Reader) -> DocumentInfo | None:
-        """Return a visible document with its text."""
-        row = self._connection.execute(
-            self._listing(reader, document_versions.c.text).where(documents.c.id == document_id)
-        ).one_or_none()
-        return None if row is None else _info(row, text=row.text)
+        """Return a visible document with its text and what is known of its file."""
+        listing = self._listing(reader, document_versions.c.text, document_versions.c.source)
+        row = self._connection.execute(listing.where(documents.c.id == document_id)).one_or_none()
+        return None if row is None else _info(row, text=row.text, source=row.source)
 
     def page(self, limit: int, cursor: str | None, reader: Reader) -> Page[DocumentInfo]:
         """List visible documents, oldest first."""
@@ -400,5 +399,5 @@ def _chunk(row: Row[Any]) -> Chunk:
     )
 
 
-def _info(row: Row[Any], text: str | None = None) -> DocumentInfo:
-    return DocumentInfo(_version(row), row.chunk_count, row.created_at, row.updated_at, text)
+def _info(row: Row[Any], **asked: Any) -> DocumentInfo:
+    return DocumentInfo(_version(row), row.chunk_count, row.created_at, row.updated_at, **asked)

@@ -156,7 +156,7 @@ class AdmittedResponse(Answer):
 
 
 class DocumentOut(Answer):
-    """A document; its text only where one is asked for."""
+    """A document; its text, and what was found out of its file, only where one is asked for."""
 
     id: str
     title: str
@@ -167,6 +167,7 @@ class DocumentOut(Answer):
     created_at: datetime
     updated_at: datetime
     text: str | None = None
+    source: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, info: DocumentInfo) -> "DocumentOut":
@@ -182,6 +183,7 @@ class DocumentOut(Answer):
             created_at=info.created_at,
             updated_at=info.updated_at,
             text=info.text,
+            source={name: value for name, value in info.source.items() if name != "pages"} if info.source else None,
         )
 
 
