@@ -15,10 +15,11 @@ from advanced_rag.exceptions import (
     UnavailableError,
     VectorStoreRefusedError,
 )
-from advanced_rag.file_errors import FileError, ParserCrashedError, ParserTimeoutError
+from advanced_rag.file_errors import FileError
 from advanced_rag.models.jobs import Job, JobKind, new_job
 from advanced_rag.services.held import Held
 from advanced_rag.services.housekeeping import Housekeeping
+from advanced_rag.services.pages import PERHAPS
 from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.removal import Removal
 from advanced_rag.services.rights import RightsService
@@ -37,7 +38,6 @@ _OUTAGE_DELAY_S = 5.0
 _OUTAGES = (UnavailableError, OverloadedError)
 _NO_OUTAGES = (EncoderError, VectorStoreRefusedError)  # they will answer the same another time
 _FINAL = (FileError, StorageQuotaExceededError)
-_PERHAPS = (ParserCrashedError, ParserTimeoutError)  # a machine that is too busy looks the same: tried once more
 _log = get_logger(__name__)
 
 
@@ -207,7 +207,7 @@ class JobWorker:
             metrics.JOBS.labels(job.kind, "lost").inc()
             return
         _log.warning("job_failed", job_id=job.id, kind=job.kind, code=error.code, attempts=job.attempts)
-        if isinstance(error, _FINAL) and not (isinstance(error, _PERHAPS) and job.attempts < 2):
+        if isinstance(error, _FINAL) and not (isinstance(error, PERHAPS) and job.attempts < 2):
             metrics.JOBS.labels(job.kind, "failed").inc()
             await self._database.write(job.tenant, lambda t: self._fail(t, job, error))
             await self._pipeline.discard(job)

@@ -24,7 +24,6 @@ from advanced_rag.models.index import SPARSE, Generation
 from advanced_rag.services.backup import (
     FILES_FOLDER,
     by_tenant,
-    domain_of,
     opened_store,
     secret_mark,
     table_member,
@@ -175,7 +174,7 @@ def _pages(
 ) -> Iterator[tuple[TenantId, dict[str, Vectors | None]]]:
     """Yield the chunks of a collection with their vectors, some of one tenant at a time."""
     if generation.kind not in archive.manifest.vectors:
-        for tenant, page in by_tenant(restoration.visible_chunks(domain_of(generation.kind))):
+        for tenant, page in by_tenant(restoration.visible_chunks(generation)):
             yield tenant, dict.fromkeys(page)
         return
     items = map(orjson.loads, archive.lines(vector_member(generation.kind)))
