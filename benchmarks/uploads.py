@@ -5,6 +5,7 @@ named in MANIFEST.tsv).
 """
 
 import argparse
+import asyncio
 import csv
 import tempfile
 import threading
@@ -12,13 +13,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from statistics import quantiles
 
 import orjson
 import psutil
+from websockets.asyncio.client import ClientConnection, connect
 
 from advanced_rag.client import ApiError, Client
 from benchmarks.machine import describe
@@ -30,6 +32,7 @@ from tests.support.service import RunningService, running, working
 
 TOP = 10
 UPLOADS = 100
+FOLLOWERS = 1000
 SHARED_FILES = 60
 LIMIT_S = 900.0
 MIB = 2**20
@@ -40,7 +43,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     data: Path = parser.parse_args().data
     lines = [f"Written by `python -m benchmarks.uploads DATA` on {describe()}.", ""]
-    lines += [*_reports(data / "financebench"), "", *_crowd(), "", *_workers(), "", *_files(data / "documents")]
+    lines += [
+        *_reports(data / "financebench"),
+        "",
+        *_crowd(),
+        "",
+        *_followers(),
+        "",
+        *_workers(),
+        "",
+        *_files(data / "documents"),
+    ]
     put_section("Uploads", "\n".join(lines))
     print("\n".join(lines))
 
@@ -148,6 +161,44 @@ def _asked(client: Client, goes_on, *, limit: int) -> list[float]:
         client.retrieve(f"what does the gauge of site {number} show")
         took.append(time.perf_counter() - started)
     return took
+
+
+def _followers() -> list[str]:
+    """A thousand connections that follow jobs, and one upload."""
+    with tempfile.TemporaryDirectory() as data:
+        limit = str(FOLLOWERS + 10)
+        with running(Path(data), RAG_SERVER__WEBSOCKETS_PER_CALLER=limit) as service, Client(service.url) as client:
+            client.upload([("warm-up.txt", b"Everything is loaded now.")], wait=True)
+            process = psutil.Process(service.process.pid)
+            before = process.memory_info().rss
+            opened_s, heard_s = asyncio.run(_follow(service.url, client))
+            more = process.memory_info().rss - before
+    return [
+        f"| {FOLLOWERS} connections to `/v1/jobs/ws` | figure |",
+        "|---|---|",
+        f"| opened in | {opened_s:.1f} s, {more / MIB:.0f} MiB more in the service |",
+        f"| from the upload of a text until every one has heard that it is ready | {heard_s:.2f} s |",
+    ]
+
+
+async def _follow(url: str, client: Client) -> tuple[float, float]:
+    address = url.replace("http", "ws") + "/v1/jobs/ws"
+    async with AsyncExitStack() as stack:
+        started = time.perf_counter()
+        sockets = []
+        for first in range(0, FOLLOWERS, 50):
+            more = (stack.enter_async_context(connect(address)) for _ in range(first, min(first + 50, FOLLOWERS)))
+            sockets += await asyncio.gather(*more)
+        opened_s = time.perf_counter() - started
+        started = time.perf_counter()
+        await asyncio.to_thread(client.upload, [("heard.txt", b"Everybody hears of this.")])
+        await asyncio.gather(*(_until_ready(socket) for socket in sockets))
+        return opened_s, time.perf_counter() - started
+
+
+async def _until_ready(socket: ClientConnection) -> None:
+    while orjson.loads(await asyncio.wait_for(socket.recv(), 60))["data"]["status"] != "ready":
+        pass
 
 
 def _workers() -> list[str]:

@@ -77,12 +77,14 @@ async def _ingest(client: AsyncClient, files: Sequence[_File]) -> None:
     with Progress(console=err) as progress:
         sent = progress.add_task("uploaded", total=len(files))
         done = progress.add_task("ready", total=len(files))
-        known = await _known(client)
-        fresh = [file for file in files if known.get(file.document_id) != _digest(file.path)]
-        tally.counts["unchanged"] += len(files) - len(fresh)
+        known, in_work = await _known(client), await _in_work(client)
+        digests = {file: _digest(file.path) for file in files}
+        todo = [file for file in files if known.get(file.document_id) != digests[file]]
+        waiting = {in_work[key]: file.name for file in todo if (key := (file.document_id, digests[file])) in in_work}
+        fresh = [file for file in todo if (file.document_id, digests[file]) not in in_work]
+        tally.counts["unchanged"] += len(files) - len(todo)
         progress.update(sent, completed=len(files) - len(fresh))
-        progress.update(done, completed=len(files) - len(fresh))
-        waiting: dict[str, str] = {}
+        progress.update(done, completed=len(files) - len(todo))
         for batch in _batches(fresh):
             waiting |= await _upload(client, batch)
             progress.advance(sent, len(batch))
@@ -107,6 +109,20 @@ async def _known(client: AsyncClient) -> dict[str, str]:
         cursor = page.get("next_cursor")
         if cursor is None:
             return known
+
+
+async def _in_work(client: AsyncClient) -> dict[tuple[str, str], str]:
+    """Return the jobs that have not ended, by the document and the digest of the file: of an upload that was cut off."""
+    found: dict[tuple[str, str], str] = {}
+    for status in ("queued", "running"):
+        cursor: str | None = None
+        while True:
+            page = await client.jobs(status=status, limit=_PAGE, cursor=cursor)
+            found |= {(job["document_id"], job["details"].get("sha256", "")): job["job_id"] for job in page["jobs"]}
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                break
+    return found
 
 
 async def _upload(client: AsyncClient, batch: Sequence[_File]) -> dict[str, str]:

@@ -298,9 +298,15 @@ def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, 
         user_id=principal.user_id,
         stage="received" if given.source else "chunked",
         total=len(chunks),
-        details={} if given.source else {"route": OTHERWISE.route, "rule": OTHERWISE.rule},
+        details=_known_of(given.source),
     )
     return Begun(version, job, rights, replaces=state.current_version is not None)
+
+
+def _known_of(source: Source | None) -> dict[str, Any]:
+    if source is None:
+        return {"route": OTHERWISE.route, "rule": OTHERWISE.rule}
+    return {"name": source.name, "sha256": source.sha256}
 
 
 def _told_of(source: Source | None, reading: str) -> dict[str, Any] | None:

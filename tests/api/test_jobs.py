@@ -72,6 +72,7 @@ def test_a_job_goes_through_every_stage_and_tells_so(idle):
     after = job(idle, document)
     assert (after["status"], after["stage"], after["progress"], after["attempts"]) == ("ready", "ready", 1.0, 1)
     told = events(idle, document)
+    assert [(item["stage"], item["at"]) for item in after["stages"]] == [(event["stage"], event["at"]) for event in told]
     stages = [event["stage"] for event in told]
     assert stages == ["received", "received", "parsed", "classified", "chunked", "embedded", "indexed", "ready"]
     assert [event["status"] for event in told] == ["queued", *["running"] * 6, "ready"]
