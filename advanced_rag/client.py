@@ -1,8 +1,9 @@
 """A client for the HTTP API, in a blocking and an asynchronous kind."""
 
+import json
 from collections.abc import Awaitable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import IO, Any, Generic, Self, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -10,15 +11,24 @@ import httpx2
 DEFAULT_URL = "http://127.0.0.1:8000"
 _TIMEOUT_S = 300.0
 Json = dict[str, Any]
+FileContent = bytes | IO[bytes]
 Answer = TypeVar("Answer")
 
 
 class ApiError(Exception):
-    """The service answered with an error."""
+    """The service answered with an error; ``retry_after_s`` is when to try again, where that may help."""
 
-    def __init__(self, status: int, code: str, message: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        fields: Sequence[Mapping[str, str]] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
+        self.retry_after_s = retry_after_s
         self.code = code
         self.message = message
         self.fields = list(fields)
@@ -29,7 +39,9 @@ def _read(response: httpx2.Response) -> Json:
         return dict(response.json()) if response.content else {}
     try:
         error = response.json()["error"]
-        raise ApiError(response.status_code, error["code"], error["message"], error.get("field_errors", ()))
+        wait_s = response.headers.get("retry-after")
+        fields = error.get("field_errors", ())
+        raise ApiError(response.status_code, error["code"], error["message"], fields, float(wait_s) if wait_s else None)
     except (ValueError, KeyError, TypeError):
         raise ApiError(response.status_code, "unexpected_answer", "not an answer of this service") from None
 
@@ -40,6 +52,42 @@ class _Calls(Generic[Answer]):
     def ingest(self, documents: Sequence[Mapping[str, Any]], *, wait: bool = True) -> Answer:
         """Ingest texts; without ``wait`` they are finished in the background, and the answer names their jobs."""
         return self._send("POST", "/v1/ingest", {"documents": list(documents)}, {"wait": wait})
+
+    def upload(
+        self,
+        files: Sequence[tuple[str, FileContent]],
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        wait: bool = False,
+    ) -> Answer:
+        """Ingest files, each a name and its content or an open file; ``documents`` say of each what is not in it."""
+        told = {"documents": json.dumps(list(documents))} if documents is not None else None
+        parts = [("files", item) for item in files]
+        return self._send("POST", "/v1/ingest", params={"wait": wait}, data=told, files=parts)
+
+    def ingest_url(self, url: str, document: Mapping[str, Any] | None = None, *, wait: bool = False) -> Answer:
+        """Ingest the file behind an address, where the service fetches them."""
+        return self._send("POST", "/v1/ingest", {"url": url, "document": document}, {"wait": wait})
+
+    def job(self, job_id: str) -> Answer:
+        """Tell how far a job has come."""
+        return self._send("GET", _path("jobs", job_id))
+
+    def jobs(self, *, status: str | None = None, limit: int = 50, cursor: str | None = None) -> Answer:
+        """List jobs, newest first."""
+        return self._send("GET", "/v1/jobs", params=_page(limit, cursor) | ({"status": status} if status else {}))
+
+    def cancel_job(self, job_id: str) -> Answer:
+        """Stop a job."""
+        return self._send("POST", f"{_path('jobs', job_id)}/cancel")
+
+    def retry_job(self, job_id: str) -> Answer:
+        """Queue a dead job again."""
+        return self._send("POST", f"{_path('jobs', job_id)}/retry")
+
+    def purge_dead_jobs(self) -> Answer:
+        """Remove the dead jobs of the tenant."""
+        return self._send("DELETE", "/v1/jobs/dead")
 
     def document(self, document_id: str) -> Answer:
         """Return a document."""
@@ -125,7 +173,9 @@ class _Calls(Generic[Answer]):
         """Compare SQL and Milvus."""
         return self._send("POST", "/v1/index/verify", {"repair": repair})
 
-    def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Answer:
+    def _send(
+        self, method: str, path: str, body: Json | None = None, params: Json | None = None, **multipart: Any
+    ) -> Answer:
         raise NotImplementedError
 
 
@@ -145,8 +195,8 @@ class Client(_Calls[Json]):
         """Close the connections."""
         self._http.close()
 
-    def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Json:
-        return _read(self._http.request(method, path, json=body, params=params))
+    def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None, **multipart: Any) -> Json:
+        return _read(self._http.request(method, path, json=body, params=params, **multipart))
 
 
 class AsyncClient(_Calls[Awaitable[Json]]):
@@ -167,8 +217,10 @@ class AsyncClient(_Calls[Awaitable[Json]]):
         """Close the connections."""
         await self._http.aclose()
 
-    async def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Json:
-        return _read(await self._http.request(method, path, json=body, params=params))
+    async def _send(
+        self, method: str, path: str, body: Json | None = None, params: Json | None = None, **multipart: Any
+    ) -> Json:
+        return _read(await self._http.request(method, path, json=body, params=params, **multipart))
 
 
 def _headers(key: str | None) -> dict[str, str]:

@@ -20,10 +20,18 @@ from advanced_rag.encoders.load import load_encoder, streams
 from advanced_rag.encoders.workers import EncoderWorkers
 from advanced_rag.exceptions import ConflictError, StartupError, VectorStoreRefusedError
 from advanced_rag.fetching.fetch import Fetcher
-from advanced_rag.foundation import Identities, make_breaker, make_guard, make_identities, open_sql
+from advanced_rag.foundation import (
+    Identities,
+    make_breaker,
+    make_guard,
+    make_identities,
+    make_reader,
+    open_sql,
+    open_visual,
+)
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
-from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
+from advanced_rag.models.index import SEMANTIC, SPARSE, VISUAL, Generation, domain_kind
 from advanced_rag.models.retrieval import LegName
 from advanced_rag.parsing.pool import ParserPool
 from advanced_rag.ranking.rerank import load_reranker
@@ -37,22 +45,27 @@ from advanced_rag.services.examples import ingest_examples
 from advanced_rag.services.feed import JobFeed
 from advanced_rag.services.forget import ForgetService
 from advanced_rag.services.health import HealthService
+from advanced_rag.services.held import Held
 from advanced_rag.services.housekeeping import Housekeeping
 from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.intake import Intake
 from advanced_rag.services.job_desk import JobDesk
 from advanced_rag.services.jobs import JobWorker
+from advanced_rag.services.page_search import PageSearch
+from advanced_rag.services.pages import PageCapture
 from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.removal import Removal
 from advanced_rag.services.retention import Retention
-from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
+from advanced_rag.services.retrieve import RetrieveService
 from advanced_rag.services.rights import RightsService
+from advanced_rag.services.searches import hydration_batcher, search_batcher
 from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
 from advanced_rag.services.verify import VerifyService
 from advanced_rag.services.versions import VersionService
+from advanced_rag.services.visual import VisualEmbedder
 from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.job_log import TOPIC
@@ -111,7 +124,8 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         stack.callback(store.close)
         workers = EncoderWorkers(threads=streams(settings.encoder), max_waiting=_ENCODER_QUEUE)
         stack.callback(workers.close)
-        index, is_new = await _open_index(settings, sql, store, workers, announce)
+        visual = await open_visual(settings, stack)
+        index, is_new = await _open_index(settings, sql, store, workers, visual, announce)
         container, jobs = _services(settings, sql, sql_guard, index, workers, stack)
         if settings.is_open:
             _log.warning("open_to_the_network", advice="auth.mode is disabled: let a proxy authenticate, or require keys")
@@ -147,7 +161,12 @@ async def _open_store(settings: Settings) -> VectorStore:
 
 
 async def _open_index(
-    settings: Settings, database: Sql, store: VectorStore, workers: EncoderWorkers, announce: Announce
+    settings: Settings,
+    database: Sql,
+    store: VectorStore,
+    workers: EncoderWorkers,
+    visual: VisualEmbedder | None,
+    announce: Announce,
 ) -> tuple[Index, bool]:
     """Return the index, and whether a collection of it had to be made."""
     cache_folder = settings.data_dir / "encoders"
@@ -159,9 +178,11 @@ async def _open_index(
     wanted = [_wanted(SEMANTIC, semantic), *(_wanted(domain_kind(name), own) for name, own in domains.items())]
     if settings.features.sparse:
         wanted.append(Generation(SPARSE, 1, settings.milvus.analyzer, None))
+    if visual is not None:
+        wanted.append(Generation(VISUAL, 1, visual.encoder.fingerprint, visual.encoder.dimension))
     generations = await _live_generations(database, wanted)
     made = [await _ensure(store, generation) for generation in generations.values()]
-    return Index(store, generations, semantic, domains, _write_guard(settings)), any(made)
+    return Index(store, generations, semantic, domains, _write_guard(settings), database, visual), any(made)
 
 
 async def _ensure(store: VectorStore, generation: Generation) -> bool:
@@ -198,7 +219,8 @@ async def _live_generations(database: Sql, wanted: list[Generation]) -> dict[str
                 f"the {generation.kind} index was built with another encoder or analyzer: set it back, "
                 "or start on an empty data directory and ingest again"
             )
-    return {generation.kind: live[generation.kind] for generation in wanted}
+    kept = {VISUAL} & live.keys()  # with no model set pages are not searched, but what is deleted has to go from there
+    return {kind: live[kind] for kind in (*(generation.kind for generation in wanted), *kept)}
 
 
 def _services(
@@ -206,7 +228,7 @@ def _services(
 ) -> tuple[Container, JobWorker]:
     known, sessions = make_identities(settings, database), SessionService(database)
     work = _work(settings, database, index, known.quotas, stack)
-    legs = _leg_guards(settings)
+    legs = _leg_guards(settings, has_pages=index.visual is not None)
     rerank_guard = make_guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s)
     retrieve = _retrieve(settings, database, index, legs, rerank_guard)
     guards = [sql_guard, index.guard, *legs.values(), rerank_guard]
@@ -258,12 +280,13 @@ def _work(settings: Settings, database: Sql, index: Index, quotas: QuotaService,
     parser = ParserPool(settings.parsing)
     stack.push_async_callback(parser.close)
     removal, rights = Removal(database, index, files, **mine), RightsService(database, index, **mine)
-    pipeline = Pipeline(database, index, chunker, parser, files, quotas, removal, **mine)
+    pages = PageCapture(database, parser, index.visual, owner=owner) if index.visual else None
+    pipeline = Pipeline(database, index, chunker, make_reader(settings, parser), pages, files, quotas, removal, **mine)
     retention = Retention(database, removal, settings.documents, failed_days=settings.jobs.retention_days)
-    sweep = Housekeeping(database, files, retention, settings.jobs)
-    worker = JobWorker(database, pipeline, removal, rights, sweep, settings.jobs, owner=owner)
-    intake = Intake(database, chunker, **mine)
-    ingest = IngestService(database, intake, pipeline, quotas, owner=owner, wake=worker.wake)
+    sweep, held = Housekeeping(database, files, retention, settings.jobs), Held()
+    worker = JobWorker(database, pipeline, removal, rights, sweep, held, settings.jobs, owner=owner)
+    intake = Intake(database, chunker, **mine, seen_by=index.visual.encoder.fingerprint if index.visual else None)
+    ingest = IngestService(database, intake, pipeline, quotas, held, owner=owner, wake=worker.wake)
     stack.push_async_callback(ingest.close)
     feed = JobFeed(database, _bell(settings, stack))
     database.listen(TOPIC, feed.changed)
@@ -282,11 +305,14 @@ def _bell(settings: Settings, stack: AsyncExitStack) -> Bell | None:
 def _retrieve(
     settings: Settings, database: Sql, index: Index, legs: dict[LegName, Guard], rerank_guard: Guard
 ) -> RetrieveService:
+    searches = search_batcher(index, max_waiting=_SEARCHES_WAITING)
+    pages = PageSearch(database, index.visual, index.generations[VISUAL], legs["visual"], searches) if index.visual else None
     return RetrieveService(
         index=index,
         guards=legs,
-        searches=search_batcher(index, max_waiting=_SEARCHES_WAITING),
+        searches=searches,
         hydrations=hydration_batcher(database, max_waiting=_SEARCHES_WAITING),
+        pages=pages,
         reranker=load_reranker(settings.retrieval.rerank_model) if settings.retrieval.rerank_model else None,
         rerank_guard=rerank_guard,
         settings=settings.retrieval,
@@ -314,12 +340,13 @@ def _write_guard(settings: Settings) -> Guard:
     return make_guard("index", permits=_WRITES_AT_ONCE, wait_s=limit_s, timeout_s=limit_s, attempts=settings.milvus.attempts)
 
 
-def _leg_guards(settings: Settings) -> dict[LegName, Guard]:
+def _leg_guards(settings: Settings, *, has_pages: bool) -> dict[LegName, Guard]:
     own = settings.milvus
     permits: dict[LegName, int] = {
         "semantic": own.concurrency_semantic,
         "sparse": own.concurrency_sparse,
         "domain": own.concurrency_domain,
+        **({"visual": own.concurrency_visual} if has_pages else {}),
     }
     return {
         leg: make_guard(leg, permits=count, wait_s=own.queue_wait_s, timeout_s=own.timeout_s, attempts=own.attempts)

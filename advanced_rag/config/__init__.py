@@ -61,6 +61,12 @@ from advanced_rag.config.documents import (
     ParsingSettings as ParsingSettings,
 )
 from advanced_rag.config.documents import (
+    RoutingSettings as RoutingSettings,
+)
+from advanced_rag.config.documents import (
+    RuleSettings as RuleSettings,
+)
+from advanced_rag.config.documents import (
     UploadSettings as UploadSettings,
 )
 from advanced_rag.config.server import (
@@ -128,6 +134,7 @@ class Settings(BaseSettings):
     visual: VisualSettings = VisualSettings()
     domains: dict[DomainName, DomainSettings] = Field(default={"general": DomainSettings()}, max_length=16)
     parsing: ParsingSettings = ParsingSettings()
+    routing: RoutingSettings = RoutingSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     fetch: FetchSettings = FetchSettings()
     retrieval: RetrievalSettings = RetrievalSettings()

@@ -98,7 +98,7 @@ class DocumentVersion:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """A document as it is listed."""
+    """A document as it is listed; text and what is known of its file only where one is asked for."""
 
     document: DocumentVersion
     chunks: int
@@ -106,6 +106,7 @@ class DocumentInfo:
     updated_at: datetime
     text: str | None = None
     expires_at: datetime | None = None
+    source: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,11 @@ class Generation:
         """The name of the Milvus collection."""
         return f"{self.kind}_g{self.number}"
 
+    @property
+    def domain(self) -> str | None:
+        """The domain it is for; None for all documents."""
+        return self.kind.removeprefix(DOMAIN_PREFIX) if self.kind.startswith(DOMAIN_PREFIX) else None
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionReport:

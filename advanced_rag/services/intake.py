@@ -22,6 +22,7 @@ from advanced_rag.models.identity import Principal
 from advanced_rag.models.jobs import Job, JobNews, JobState, Stage
 from advanced_rag.models.parsed import PageStart
 from advanced_rag.models.quota import NOTHING, Holdings
+from advanced_rag.models.routing import OTHERWISE
 from advanced_rag.services.chunking import Chunker, chunks_of
 from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
@@ -98,13 +99,14 @@ class _Settled:
 
 
 class Intake:
-    """Takes documents in."""
+    """Takes documents in; ``seen_by`` is the fingerprint of what looks at their pages."""
 
-    def __init__(self, database: Sql, chunker: Chunker, *, owner: str, lease_s: float) -> None:
+    def __init__(self, database: Sql, chunker: Chunker, *, owner: str, lease_s: float, seen_by: str | None = None) -> None:
         self._database = database
         self._chunker = chunker
         self._owner = owner
         self._lease_s = lease_s
+        self._reading = f"{PARSER} {seen_by}" if seen_by else PARSER
 
     async def take(
         self, principal: Principal, documents: Sequence[DocumentInput], *, here: bool, key: RequestKey | None = None
@@ -126,7 +128,8 @@ class Intake:
 
     def _prepare(self, document: DocumentInput) -> _Prepared:
         if (source := document.source) is not None:
-            told = fingerprint(document.title, content_of_file(source.sha256), document.metadata, document.domain)
+            content = content_of_file(self._reading, source.sha256)
+            told = fingerprint(document.title, content, document.metadata, document.domain)
             return _Prepared(document, source.job_id, told, [])
         origin = document.origin
         spans = self._chunker.spans(document.text, document.title, _pages(origin.source) if origin else ())
@@ -176,7 +179,7 @@ class Intake:
                 if settled[key].is_changed:
                     labels.append(label_job(transaction.tenant, key, state.current_version or 0))
             else:
-                taken.begun.append(_begin_version(principal, item, state, settled[key].after))
+                taken.begun.append(_begin_version(principal, item, state, settled[key].after, self._reading))
                 taken.admitted.append(Admitted(key, item.job_id, "queued", state.last_version + 1, len(item.spans)))
         repository.add_versions([item.version for item in taken.begun])
         jobs.add([item.job for item in taken.begun], lease_s=self._lease_s if here else None)
@@ -224,9 +227,9 @@ def fingerprint(title: str, content: str, metadata: Mapping[str, Any], domain: s
     return content_hash(title, content, orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS).decode(), domain or "")
 
 
-def content_of_file(sha256: str) -> str:
-    """Return what stands for the content of a file in fingerprints."""
-    return f"file {PARSER} {sha256}"
+def content_of_file(reading: str, sha256: str) -> str:
+    """Return what stands for the content of a file in fingerprints; ``reading`` names what it was read by."""
+    return f"file {reading} {sha256}"
 
 
 def _pages(source: Mapping[str, Any] | None) -> list[PageStart]:
@@ -279,11 +282,11 @@ def _change_rights(repository: RightsRepository, settled: Mapping[str, _Settled]
         repository.plan(key, replacing[key], changed[key])
 
 
-def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, rights: StoredRights) -> Begun:
+def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, rights: StoredRights, reading: str) -> Begun:
     given, number, tenant = item.document, state.last_version + 1, principal.tenant
     document = DocumentVersion(given.id, number, given.title, given.metadata, given.domain)
     chunks = chunks_of(tenant, given.id, number, given.text, item.spans)
-    source = given.origin.source if given.origin else _told_of(given.source)
+    source = given.origin.source if given.origin else _told_of(given.source, reading)
     version = NewVersion(document, given.text, item.content_hash, chunks, source)
     job = Job(
         id=item.job_id,
@@ -295,12 +298,21 @@ def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, 
         user_id=principal.user_id,
         stage="received" if given.source else "chunked",
         total=len(chunks),
+        details=_known_of(given.source),
     )
     return Begun(version, job, rights, replaces=state.current_version is not None)
 
 
-def _told_of(source: Source | None) -> dict[str, Any] | None:
-    return {"name": source.name, "bytes": source.bytes, "sha256": source.sha256} if source else None
+def _known_of(source: Source | None) -> dict[str, Any]:
+    if source is None:
+        return {"route": OTHERWISE.route, "rule": OTHERWISE.rule}
+    return {"name": source.name, "sha256": source.sha256}
+
+
+def _told_of(source: Source | None, reading: str) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    return {"name": source.name, "bytes": source.bytes, "sha256": source.sha256, "reading": reading}
 
 
 def _refused(item: _Prepared, error: RagError) -> Admitted:

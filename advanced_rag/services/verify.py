@@ -4,13 +4,14 @@ import asyncio
 
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
 from advanced_rag.models.identity import Reader
-from advanced_rag.models.index import DOMAIN_PREFIX, CollectionReport, Generation, VerifyReport
+from advanced_rag.models.index import VISUAL, CollectionReport, Generation, VerifyReport
 from advanced_rag.models.rights import Rights
 from advanced_rag.services.index import Index
 from advanced_rag.services.jobs import UPKEEP, JobWorker
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.hydration import hydrate
+from advanced_rag.storage.pages import PageRepository
 from advanced_rag.storage.rights import RightsRepository
 
 _BATCH = 256
@@ -41,7 +42,7 @@ class VerifyService:
         expected = before & after
         missing, orphaned = expected - found, found - before - after - unfinished
         if repair:
-            await self._add(tenant, sorted(missing))
+            await self._add(tenant, generation, sorted(missing))
             await asyncio.to_thread(self._index.store.delete, generation, tenant, sorted(orphaned))
         return CollectionReport(
             collection=generation.collection,
@@ -53,17 +54,19 @@ class VerifyService:
         )
 
     async def _expected(self, tenant: TenantId, generation: Generation) -> set[str]:
-        domain = generation.kind.removeprefix(DOMAIN_PREFIX) if generation.kind.startswith(DOMAIN_PREFIX) else None
-        return await self._database.read(tenant, lambda connection: DocumentRepository(connection).visible_chunk_ids(domain))
+        if generation.kind == VISUAL:
+            return await self._database.read(tenant, lambda t: PageRepository(t).visible_chunk_ids(generation.encoder))
+        return await self._database.read(tenant, lambda t: DocumentRepository(t).visible_chunk_ids(generation.domain))
 
     async def _rights(self, tenant: TenantId, document_ids: set[str]) -> dict[str, Rights]:
         stored = await self._database.read(tenant, lambda c: RightsRepository(c).of(sorted(document_ids)))
         return {document_id: item.rights for document_id, item in stored.items()}
 
-    async def _add(self, tenant: TenantId, chunk_ids: list[str]) -> None:
+    async def _add(self, tenant: TenantId, generation: Generation, chunk_ids: list[str]) -> None:
+        add = self._index.add_pages if generation.kind == VISUAL else self._index.add
         for start in range(0, len(chunk_ids), _BATCH):
             part = chunk_ids[start : start + _BATCH]
             hydrated = await self._database.read(tenant, lambda c, part=part: hydrate(c, part, Reader(tenant, None)))  # type: ignore[misc]
             items: list[tuple[DocumentVersion, list[Chunk]]] = [(item.document, [item.chunk]) for item in hydrated.values()]
             rights = await self._rights(tenant, {item.document.document_id for item in hydrated.values()})
-            await self._index.add(tenant, items, rights)
+            await add(tenant, items, rights)

@@ -11,7 +11,7 @@ from advanced_rag.exceptions import ConflictError, NotFoundError
 from advanced_rag.models.documents import DocumentInput, DocumentVersion, IngestResult, Origin, Page, VersionInfo
 from advanced_rag.models.identity import Principal
 from advanced_rag.models.jobs import Job
-from advanced_rag.services.intake import content_of_file, fingerprint
+from advanced_rag.services.intake import PARSER, content_of_file, fingerprint
 from advanced_rag.services.rights import RightsService, label_job
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
@@ -120,7 +120,7 @@ def _told(found: VersionInfo, document: DocumentVersion) -> tuple[str, str]:
 
     A hash that was made in another way stands for itself: what comes again with the same content is taken for changed.
     """
-    content = content_of_file(found.source["sha256"]) if found.source else found.text
+    content = content_of_file(found.source.get("reading", PARSER), found.source["sha256"]) if found.source else found.text
     for title in (document.title, ""):
         if fingerprint(title, content, document.metadata, document.domain) == found.content_hash:
             return title, content

@@ -81,4 +81,5 @@ def chunk_of(row: Row[Any]) -> Chunk:
 
 def info_of(row: Row[Any], text: str | None = None) -> DocumentInfo:
     """Return the document of a row."""
-    return DocumentInfo(version_of(row), row.chunk_count, row.created_at, row.updated_at, text, row.expires_at)
+    known = (row.chunk_count, row.created_at, row.updated_at)
+    return DocumentInfo(version_of(row), *known, text=text, expires_at=row.expires_at, source=row.source)

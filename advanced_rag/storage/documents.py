@@ -245,10 +245,9 @@ class DocumentRepository:
         )
 
     def get(self, document_id: str, reader: Reader) -> DocumentInfo | None:
-        """Return a visible document with its text."""
-        row = self._connection.execute(
-            self._listing(reader, document_versions.c.text).where(documents.c.id == document_id)
-        ).one_or_none()
+        """Return a visible document with its text and what is known of its file."""
+        listing = self._listing(reader, document_versions.c.text)
+        row = self._connection.execute(listing.where(documents.c.id == document_id)).one_or_none()
         return None if row is None else info_of(row, text=row.text)
 
     def find(self, document_ids: Sequence[str], reader: Reader) -> list[DocumentInfo]:
@@ -293,11 +292,11 @@ class DocumentRepository:
         return version_of(row), [chunk_of(item) for item in found]
 
     def visible_chunk_ids(self, domain: str | None = None) -> set[str]:
-        """Return the ids of all chunks that may be found, or of those of one domain."""
+        """Return the ids of all chunks that may be found by their text, or of those of one domain."""
         statement = (
             select(chunks.c.chunk_id)
             .select_from(chunks.join(documents, is_visible()).join(document_versions, is_current()))
-            .where(self._owned(chunks))
+            .where(self._owned(chunks), chunks.c.text != "")
         )
         if domain is not None:
             statement = statement.where(document_versions.c.domain == domain)
@@ -346,6 +345,7 @@ class DocumentRepository:
                 document_versions.c.metadata.label("document_metadata"),
                 document_versions.c.domain,
                 document_versions.c.chunk_count,
+                document_versions.c.source,
                 *extra,
             )
             .select_from(documents.join(document_versions, is_current()))

@@ -17,6 +17,7 @@ from advanced_rag.storage.tables import (
     job_events,
     jobs,
     messages,
+    page_vectors,
     refresh_tokens,
     sessions,
     tickets,
@@ -77,10 +78,12 @@ class ForgettingRepository:
 
     def count_document(self, document_id: str) -> dict[str, int]:
         """Return how many rows tell of a document, by table."""
+        pieces = select(chunks.c.chunk_id).where(chunks.c.tenant_id == self._tenant, chunks.c.document_id == document_id)
         return {
             "documents": self._count(documents, documents.c.id == document_id, documents.c.current_version.is_not(None)),
             "versions": self._count(document_versions, document_versions.c.document_id == document_id),
             "chunks": self._count(chunks, chunks.c.document_id == document_id),
+            "pages": self._count(page_vectors, page_vectors.c.chunk_id.in_(pieces)),
             "access": self._count(document_access, document_access.c.document_id == document_id),
         }
 

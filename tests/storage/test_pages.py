@@ -1,7 +1,6 @@
 """The vectors of pages live and die with their chunks, and are never another tenant's or another encoder's."""
 
 import pytest
-from sqlalchemy import Column, ForeignKeyConstraint, LargeBinary, MetaData, String, Table
 
 from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion, TenantId
 from advanced_rag.models.identity import Reader
@@ -9,7 +8,6 @@ from advanced_rag.storage.document_rows import NewVersion
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.ids import chunk_id
 from advanced_rag.storage.pages import PageRepository, PageVectors
-from advanced_rag.storage.tables import chunks
 
 KEY = "slides"
 PAGE, OTHER_PAGE = (chunk_id(DEFAULT_TENANT, KEY, 1, ordinal) for ordinal in (0, 1))
@@ -17,28 +15,15 @@ ROWS = [PageVectors(PAGE, "encoder", b"\0first"), PageVectors(OTHER_PAGE, "older
 
 
 @pytest.fixture
-def pages(write, engine):
-    """A document of two pages, and the table until a migration makes it."""
-    metadata = MetaData()
-    chunks.to_metadata(metadata)
-    table = Table(
-        "page_vectors",
-        metadata,
-        Column("tenant_id", String(64), primary_key=True),
-        Column("chunk_id", String(64), primary_key=True),
-        Column("encoder", String(64), nullable=False),
-        Column("vectors", LargeBinary, nullable=False),
-        ForeignKeyConstraint(["tenant_id", "chunk_id"], ["chunks.tenant_id", "chunks.chunk_id"], ondelete="CASCADE"),
-    )
-    table.create(engine)
+def pages(write):
+    """A document of two pages."""
     write(begin)
 
     def run(work, tenant: TenantId = DEFAULT_TENANT):
         return write(lambda transaction: work(PageRepository(transaction)), tenant)
 
     run(lambda repository: repository.put(ROWS))
-    yield run
-    table.drop(engine)
+    return run
 
 
 def begin(transaction) -> None:
@@ -50,6 +35,7 @@ def begin(transaction) -> None:
 
 def test_what_was_stored_is_read_back_if_the_same_encoder_made_it(pages):
     assert pages(lambda repository: repository.packed([PAGE, OTHER_PAGE, "0"], "encoder")) == {PAGE: b"\0first"}
+    assert pages(lambda repository: repository.seen([PAGE, OTHER_PAGE, "0"], "encoder")) == {PAGE}
     assert pages(lambda repository: repository.packed([], "encoder")) == {}
 
 
@@ -68,6 +54,7 @@ def test_the_index_should_hold_the_pages_of_versions_that_are_visible(pages, wri
     assert pages(lambda repository: repository.visible_chunk_ids("encoder")) == set()
     write(lambda transaction: DocumentRepository(transaction).activate({KEY: 1}))
     assert pages(lambda repository: repository.visible_chunk_ids("encoder")) == {PAGE}
+    assert write(lambda transaction: DocumentRepository(transaction).visible_chunk_ids()) == set()  # there is no text
 
 
 @pytest.mark.parametrize(

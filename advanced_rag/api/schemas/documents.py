@@ -156,7 +156,7 @@ class AdmittedResponse(Answer):
 
 
 class DocumentOut(Answer):
-    """A document; its text only where one is asked for."""
+    """A document; its text, and what was found out of its file, only where one is asked for."""
 
     id: str
     title: str
@@ -168,6 +168,7 @@ class DocumentOut(Answer):
     updated_at: datetime
     expires_at: datetime | None = None
     text: str | None = None
+    source: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, info: DocumentInfo) -> "DocumentOut":
@@ -184,6 +185,9 @@ class DocumentOut(Answer):
             updated_at=info.updated_at,
             expires_at=info.expires_at,
             text=info.text,
+            source={name: value for name, value in info.source.items() if name not in {"pages", "reading"}}
+            if info.source
+            else None,
         )
 
 

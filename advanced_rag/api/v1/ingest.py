@@ -48,6 +48,24 @@ _UNTITLED_CHARS = 80
 _MULTIPART: dict[str, Any] = {
     "requestBody": {
         "content": {
+            "application/json": {
+                "examples": {
+                    "texts": {
+                        "summary": "two texts",
+                        "value": {
+                            "documents": [
+                                {
+                                    "id": "hello",
+                                    "text": "# Hello\n\nThe spare key is with Mira.",
+                                    "metadata": {"team": "office"},
+                                },
+                                {"text": "The gate closes at ten.", "access": {"visibility": "group", "groups": ["night"]}},
+                            ]
+                        },
+                    },
+                    "address": {"summary": "a file on the web", "value": {"url": "https://example.org/handbook.pdf"}},
+                }
+            },
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
@@ -58,10 +76,11 @@ _MULTIPART: dict[str, Any] = {
                             "type": "string",
                             "description": "JSON: a list with one object per file, each with any of id, title, metadata, "
                             "domain, access",
+                            "example": '[{"id": "handbook", "metadata": {"team": "office"}}]',
                         },
                     },
                 }
-            }
+            },
         }
     }
 }

@@ -1,6 +1,6 @@
 """Documents, their versions and chunks, and where those are indexed."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, String, Table, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, LargeBinary, String, Table, Text
 
 from advanced_rag.storage.tables.base import DOCUMENT_ID, TENANT, USER_ID, UtcDateTime, created, json, metadata, tenant
 
@@ -82,6 +82,16 @@ chunks = Table(
         ondelete="CASCADE",
     ),
     Index("ix_chunks_document_version", "tenant_id", "document_id", "version", "ordinal", unique=True),
+)
+
+page_vectors = Table(
+    "page_vectors",
+    metadata,
+    tenant(primary_key=True),
+    Column("chunk_id", TENANT, primary_key=True),
+    Column("encoder", String(64), nullable=False),
+    Column("vectors", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "chunk_id"], ["chunks.tenant_id", "chunks.chunk_id"], ondelete="CASCADE"),
 )
 
 index_generations = Table(
