@@ -28,15 +28,21 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a text that was stored before brings along: the hash that tells its content, and what is known of its file.
+    """What the text of a ``version`` brings along: the hash that tells its content, and what is known of its file.
 
     It is taken only while the document stands as it did: at its ``current`` version, and the ``last`` one there is.
     """
 
+    version: int
     content_hash: str
     source: Mapping[str, Any] | None
     current: int
     last: int
+
+    @property
+    def has_pages_seen(self) -> bool:
+        """Whether there may be vectors of its pages: those of older versions are purged."""
+        return self.version == self.current and (self.source or {}).get("route") == "visual"
 
 
 @dataclass(frozen=True, slots=True)

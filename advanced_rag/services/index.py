@@ -123,17 +123,23 @@ class Index:
 
         Raises what ``add`` raises.
         """
-        for start in range(0, len(chunks), _RELABELLED_AT_ONCE):
-            part = chunks[start : start + _RELABELLED_AT_ONCE]
+        owned = {document.document_id: rights}
+        if VISUAL in self.generations:
+            await self.add_pages(tenant, [(document, chunks)], owned)
+        texts = [chunk for chunk in chunks if chunk.text]
+        for start in range(0, len(texts), _RELABELLED_AT_ONCE):
+            part = texts[start : start + _RELABELLED_AT_ONCE]
             known = await self._rewrite([index_row(tenant, document, chunk, rights) for chunk in part], document.domain)
             missing = [chunk for chunk in part if chunk.chunk_id not in known]
             if missing:
-                await self.add(tenant, [(document, missing)], {document.document_id: rights})
+                await self.add(tenant, [(document, missing)], owned)
 
     async def _rewrite(self, rows: list[IndexRow], domain: str | None) -> set[str]:
         """Write rows with their vectors, wherever they have one; returns which have all that they need."""
         known = {row.chunk_id for row in rows}
         for generation in self.generations.values():
+            if generation.kind == VISUAL:
+                continue
             found = rows if generation.kind == SPARSE else await self._with_vectors(generation, rows)
             if found:
                 await self._write(partial(self.store.upsert, generation, found))

@@ -17,13 +17,14 @@ from advanced_rag.exceptions import (
     RagError,
     StorageQuotaExceededError,
 )
-from advanced_rag.models.documents import DocumentInput, DocumentVersion, Source, Span
+from advanced_rag.file_errors import NoTextError
+from advanced_rag.models.documents import DocumentInput, DocumentVersion, Origin, Source, Span
 from advanced_rag.models.identity import Principal
 from advanced_rag.models.jobs import Job, JobNews, JobState, Stage
 from advanced_rag.models.parsed import PageStart
 from advanced_rag.models.quota import NOTHING, Holdings
 from advanced_rag.models.routing import OTHERWISE
-from advanced_rag.services.chunking import Chunker, chunks_of
+from advanced_rag.services.chunking import Chunker, chunks_of, with_every_page
 from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
@@ -33,6 +34,7 @@ from advanced_rag.storage.idempotency import Answered, IdempotencyRepository
 from advanced_rag.storage.ids import content_hash
 from advanced_rag.storage.job_log import JobLog
 from advanced_rag.storage.jobs import JobRepository
+from advanced_rag.storage.pages import PageRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
 from advanced_rag.storage.usage import UsageRepository
 from advanced_rag.telemetry.tracing import stage
@@ -132,10 +134,16 @@ class Intake:
             told = fingerprint(document.title, content, document.metadata, document.domain)
             return _Prepared(document, source.job_id, told, [])
         origin = document.origin
-        spans = self._chunker.spans(document.text, document.title, _pages(origin.source) if origin else ())
-        hashed = origin.content_hash if origin else None
-        told = hashed or fingerprint(document.title, document.text, document.metadata, document.domain)
+        if origin is not None:
+            return _Prepared(document, str(uuid.uuid4()), origin.content_hash, self._spans_again(document, origin))
+        told = fingerprint(document.title, document.text, document.metadata, document.domain)
+        spans = self._chunker.spans(document.text, document.title)
         return _Prepared(document, str(uuid.uuid4()), told, spans)
+
+    def _spans_again(self, document: DocumentInput, origin: Origin) -> list[Span]:
+        pages = _pages(origin.source)
+        spans = self._chunker.spans(document.text, document.title, pages)
+        return with_every_page(spans, pages) if origin.has_pages_seen else spans
 
     def _take(
         self,
@@ -168,7 +176,7 @@ class Intake:
         labels: list[Job] = []
         for item in prepared:
             key, state = item.document.id, states[item.document.id]
-            error = refused.get(key) or _outdated(item, state) or _no_room(room, item, state)
+            error = refused.get(key) or _unfit(item, state) or _no_room(room, item, state)
             if error is not None:
                 settled.pop(key, None)
                 taken.admitted.append(
@@ -182,6 +190,7 @@ class Intake:
                 taken.begun.append(_begin_version(principal, item, state, settled[key].after, self._reading))
                 taken.admitted.append(Admitted(key, item.job_id, "queued", state.last_version + 1, len(item.spans)))
         repository.add_versions([item.version for item in taken.begun])
+        _carry_pages(transaction, prepared, taken.begun)
         jobs.add([item.job for item in taken.begun], lease_s=self._lease_s if here else None)
         jobs.add(labels)
         _change_rights(RightsRepository(transaction), settled, taken.begun)
@@ -233,14 +242,29 @@ def content_of_file(reading: str, sha256: str) -> str:
 
 
 def _pages(source: Mapping[str, Any] | None) -> list[PageStart]:
-    return [PageStart(number, start) for number, start in (source or {}).get("pages", ())]
+    """Return where the pages of a file begin, as it is known since it was read."""
+    known = source or {}
+    pages = [PageStart(number, start) for number, start in known.get("pages", ())]
+    return pages or ([PageStart(1, 0)] if known.get("route") == "visual" else [])
 
 
-def _outdated(item: _Prepared, state: DocumentState) -> ConflictError | None:
+def _unfit(item: _Prepared, state: DocumentState) -> RagError | None:
+    """Tell why a text that was stored before cannot be taken again."""
     origin = item.document.origin
-    if origin is None or (origin.current, origin.last) == (state.current_version, state.last_version):
+    if origin is None:
         return None
-    return ConflictError("the document was changed or deleted meanwhile")
+    if (origin.current, origin.last) != (state.current_version, state.last_version):
+        return ConflictError("the document was changed or deleted meanwhile")
+    return None if item.spans else NoTextError()
+
+
+def _carry_pages(transaction: TenantTransaction, prepared: Sequence[_Prepared], begun: Sequence[Begun]) -> None:
+    """Take the vectors of pages along, where a version is made of another one."""
+    origins = {item.document.id: item.document.origin for item in prepared}
+    for item in begun:
+        origin = origins[item.job.document_id]
+        if origin is not None and origin.has_pages_seen:
+            PageRepository(transaction).carry(item.job.document_id, origin.version, item.job.start)
 
 
 def _no_room(room: Room, item: _Prepared, state: DocumentState) -> RagError | None:

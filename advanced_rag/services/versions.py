@@ -111,7 +111,7 @@ def _as_told(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def _again(document: DocumentVersion, found: VersionInfo, state: DocumentState, content_hash: str) -> DocumentInput:
     """Return a text that was stored before as what is to be ingested."""
-    origin = Origin(content_hash, found.source, state.current_version or 0, state.last_version)
+    origin = Origin(found.document.version, content_hash, found.source, state.current_version or 0, state.last_version)
     return DocumentInput(document.document_id, document.title, found.text, document.metadata, document.domain, origin=origin)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, delete, insert, select
+from sqlalchemy import and_, delete, func, insert, select
 
 from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.hydration import is_visible
@@ -47,6 +47,26 @@ class PageRepository:
         )
         rows = [{"chunk_id": page.chunk_id, "encoder": page.encoder, "vectors": page.vectors} for page in pages]
         self._connection.execute(insert(page_vectors), [{"tenant_id": self._tenant, **row} for row in rows])
+
+    def carry(self, document_id: str, version: int, onto: int) -> None:
+        """Store the vectors of a version's pages for another version as well, each at the first chunk of its page."""
+        old, new = chunks.alias(), chunks.alias()
+        places = (
+            select(new.c.page, func.min(new.c.ordinal).label("ordinal"))
+            .where(new.c.tenant_id == self._tenant, new.c.document_id == document_id, new.c.version == onto)
+            .group_by(new.c.page)
+            .subquery()
+        )
+        found = (
+            select(page_vectors.c.tenant_id, new.c.chunk_id, page_vectors.c.encoder, page_vectors.c.vectors)
+            .join(old, and_(old.c.tenant_id == page_vectors.c.tenant_id, old.c.chunk_id == page_vectors.c.chunk_id))
+            .join(places, places.c.page == old.c.page)
+            .join(new, new.c.ordinal == places.c.ordinal)
+            .where(old.c.tenant_id == self._tenant, old.c.document_id == document_id, old.c.version == version)
+            .where(new.c.tenant_id == self._tenant, new.c.document_id == document_id, new.c.version == onto)
+        )
+        columns = ["tenant_id", "chunk_id", "encoder", "vectors"]
+        self._connection.execute(insert(page_vectors).from_select(columns, found))
 
     def seen(self, chunk_ids: Sequence[str], encoder: str) -> set[str]:
         """Return those pages that this encoder has vectors of."""

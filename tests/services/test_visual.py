@@ -242,6 +242,46 @@ def test_a_new_version_takes_the_place_of_the_pages_of_the_old_one(service, ann)
     assert sorted(hit["page"] for hit in found(service, ann, "visual", "replaced")) == [1, 2, 3, 4]
 
 
+def change(service, who, key: str, **changes) -> dict:
+    answer = service.request("PATCH", f"/v1/documents/{key}?wait=true", headers=who, json=changes)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["documents"][0]
+
+
+def test_what_changes_of_a_document_without_its_file_leaves_its_pages_as_they_were_seen(service, ann, monkeypatch):
+    upload(service, ann, "changing", plan(), metadata='{"site": "north"}')
+    upload(service, ann, "changing too", picture(), "picture.png")
+    before = stored(service)
+    scores = [hit["score"] for hit in found(service, ann, "visual", "changing")]
+    monkeypatch.setattr(service.container.index.visual.encoder, "pages", None)
+    assert change(service, ann, "changing", metadata={"site": "south"})["status"] == "updated"
+    assert found(service, ann, "visual", "changing", filters={"site": "north", "document_id": "changing"}) == []
+    for title, key in (("A plan of pumps", "changing"), ("A gradient", "changing too")):
+        assert change(service, ann, key, title=title)["status"] == "replaced"
+    wait_for_purges(service)
+    hits = found(service, ann, "visual", "changing", filters={"site": "south", "title": "A plan of pumps"})
+    assert [hit["score"] for hit in hits] == pytest.approx(scores)
+    assert {hit["page"]: hit["text"] for hit in hits} == dict(enumerate(CAPTIONS, start=1))
+    assert [hit["page"] for hit in found(service, ann, "visual", "changing too")] == [1]
+    assert stored(service) == before
+    assert verified(service, ann) == (0, 0, 0)
+
+
+def test_of_an_older_version_the_text_comes_back_and_without_text_nothing(service, ann):
+    for key, pages in (("restored", plan()), ("mute", plan(["", ""]))):
+        upload(service, ann, key, pages)
+        upload(service, ann, key, plan(["Quite another plan."]))
+    path = "/v1/documents/{}/versions/1/restore?wait=true"
+    (back,) = service.request("POST", path.format("restored"), headers=ann).json()["documents"]
+    assert (back["status"], back["chunks"]) == ("replaced", 2)
+    assert sorted(hit["page"] for hit in found(service, ann, "semantic", "restored")) == [2, 5]
+    (refused,) = service.request("POST", path.format("mute"), headers=ann).json()["documents"]
+    assert (refused["status"], refused["error"]["code"]) == ("failed", "no_text")
+    assert [hit["text"] for hit in found(service, ann, "semantic", "mute")] == ["Quite another plan."]
+    wait_for_purges(service)
+    assert verified(service, ann) == (0, 0, 0)
+
+
 def test_a_receipt_counts_the_pages_that_were_forgotten(service, ann):
     upload(service, ann, "forgotten", plan())
     receipt = service.request("POST", "/v1/forget", headers=ann, json={"kind": "document", "target": "forgotten"}).json()
