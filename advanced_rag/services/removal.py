@@ -1,7 +1,7 @@
 """The way out: documents are deleted in SQL, then what is left of them in the index is purged."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from advanced_rag.exceptions import OnHoldError, RagError
@@ -64,7 +64,7 @@ class Removal:
         buried, found = removed
         files = await asyncio.to_thread(self._count_files, buried.ended)
         await self.clear(tenant, [buried])
-        return DeletionReceipt(now(), {**found, "files": files}, await self._left(tenant, document_id, buried))
+        return DeletionReceipt(now(), {**found, "files": files}, await self._left(tenant, buried, found))
 
     def bury(
         self, transaction: TenantTransaction, document_ids: Sequence[str], reader: Reader, by: str | None
@@ -91,9 +91,10 @@ class Removal:
             await asyncio.to_thread(self._files.remove, tenant, job.id)
         return await self.purge_soon(tenant, [item.purge for item in buried])
 
-    async def _left(self, tenant: TenantId, document_id: str, buried: Buried) -> dict[str, int | None]:
+    async def _left(self, tenant: TenantId, buried: Buried, names: Iterable[str]) -> dict[str, int | None]:
         """Ask the stores what they still have of a document; who does not answer is told of by None."""
-        left: dict[str, int | None] = dict.fromkeys(("documents", "versions", "chunks", "access", "vectors"))
+        document_id = buried.purge.document_id
+        left: dict[str, int | None] = dict.fromkeys((*names, "vectors"))
         try:
             left |= await self._database.read(tenant, lambda t: ForgettingRepository(t).count_document(document_id))
             left["vectors"] = await self._index.count(tenant, document_id)
