@@ -36,6 +36,7 @@ from advanced_rag.models.retrieval import LegName
 from advanced_rag.parsing.pool import ParserPool
 from advanced_rag.ranking.rerank import load_reranker
 from advanced_rag.resilience.guard import Guard
+from advanced_rag.services.bulk_removal import BulkRemoval
 from advanced_rag.services.chat import ChatService
 from advanced_rag.services.chunking import Chunker
 from advanced_rag.services.documents import DocumentService
@@ -44,6 +45,7 @@ from advanced_rag.services.examples import ingest_examples
 from advanced_rag.services.feed import JobFeed
 from advanced_rag.services.forget import ForgetService
 from advanced_rag.services.health import HealthService
+from advanced_rag.services.held import Held
 from advanced_rag.services.housekeeping import Housekeeping
 from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
@@ -55,12 +57,14 @@ from advanced_rag.services.pages import PageCapture
 from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.removal import Removal
+from advanced_rag.services.retention import Retention
 from advanced_rag.services.retrieve import RetrieveService
 from advanced_rag.services.rights import RightsService
 from advanced_rag.services.searches import hydration_batcher, search_batcher
 from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
 from advanced_rag.services.verify import VerifyService
+from advanced_rag.services.versions import VersionService
 from advanced_rag.services.visual import VisualEmbedder
 from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.generations import GenerationRepository
@@ -87,6 +91,9 @@ class Container:
     index: Index
     ingest: IngestService
     removal: Removal
+    bulk_removal: BulkRemoval
+    versions: VersionService
+    worker: JobWorker
     jobs: JobDesk
     feed: JobFeed
     files: FileStore
@@ -233,6 +240,9 @@ def _services(
         identities=known,
         ingest=work.ingest,
         removal=work.removal,
+        bulk_removal=BulkRemoval(database, work.removal),
+        versions=VersionService(database, work.rights, owner=work.owner, lease_s=settings.jobs.lease_s),
+        worker=work.worker,
         jobs=work.desk,
         feed=work.feed,
         files=work.files,
@@ -269,13 +279,14 @@ def _work(settings: Settings, database: Sql, index: Index, quotas: QuotaService,
     files, chunker = FileStore(settings.files_folder), Chunker(index.semantic.encoder, settings.chunking)
     parser = ParserPool(settings.parsing)
     stack.push_async_callback(parser.close)
-    removal, rights = Removal(database, index, **mine), RightsService(database, index, **mine)
+    removal, rights = Removal(database, index, files, **mine), RightsService(database, index, **mine)
     pages = PageCapture(database, parser, index.visual, owner=owner) if index.visual else None
     pipeline = Pipeline(database, index, chunker, make_reader(settings, parser), pages, files, quotas, removal, **mine)
-    sweep = Housekeeping(database, files, settings.jobs)
-    worker = JobWorker(database, pipeline, removal, rights, sweep, settings.jobs, owner=owner)
+    retention = Retention(database, removal, settings.documents, failed_days=settings.jobs.retention_days)
+    sweep, held = Housekeeping(database, files, retention, settings.jobs), Held()
+    worker = JobWorker(database, pipeline, removal, rights, sweep, held, settings.jobs, owner=owner)
     intake = Intake(database, chunker, **mine, seen_by=index.visual.encoder.fingerprint if index.visual else None)
-    ingest = IngestService(database, intake, pipeline, quotas, owner=owner, wake=worker.wake)
+    ingest = IngestService(database, intake, pipeline, quotas, held, owner=owner, wake=worker.wake)
     stack.push_async_callback(ingest.close)
     feed = JobFeed(database, _bell(settings, stack))
     database.listen(TOPIC, feed.changed)

@@ -20,14 +20,17 @@ _log = get_logger(__name__)
 
 
 class Opening:
-    """Holds the data directory for this process alone, and the container once it is open.
+    """Holds the data directory, for this process alone where it ``is_alone``, and the container once it is open.
 
     Entering raises StartupError for what is missing or wrong, UnavailableError for what does not answer. One that ``waits``
     goes on trying in the background instead, where that is elsewhere: in this process it would never come back.
     """
 
-    def __init__(self, settings: Settings, announce: Announce = lambda _: None, *, waits: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, announce: Announce = lambda _: None, *, waits: bool = False, is_alone: bool = True
+    ) -> None:
         self._settings = settings
+        self._is_alone = is_alone
         self._announce = announce
         self._waits = waits and not settings.is_embedded
         self._stack = AsyncExitStack()
@@ -56,7 +59,8 @@ class Opening:
         """Open the container, or begin to wait for what it needs."""
         _share_arenas()
         async with self._stack:
-            self._stack.enter_context(DataDirectory(self._settings.data_dir))
+            if self._is_alone:
+                self._stack.enter_context(DataDirectory(self._settings.data_dir))
             try:
                 await self._open()
             except UnavailableError as error:

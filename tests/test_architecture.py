@@ -108,6 +108,7 @@ def test_no_file_is_longer_than_a_reader_likes():
 
 ACROSS = {
     "JobRepository",  # work of every tenant, as a worker finds it
+    "RetentionBook",  # what is due, by its age
     "GenerationRepository",  # the collections, shared by all
     "TenantRepository",
     "KeyRing",  # whose key is this?
@@ -123,6 +124,7 @@ REACHES_ACROSS = {
     "services/jobs",
     "services/keys",
     "services/quotas",
+    "services/retention",
     "services/sql",  # which offers it
     "services/tenants",
     "services/tickets",

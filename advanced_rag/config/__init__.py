@@ -43,6 +43,9 @@ from advanced_rag.config.documents import (
     ChunkingSettings as ChunkingSettings,
 )
 from advanced_rag.config.documents import (
+    DocumentSettings as DocumentSettings,
+)
+from advanced_rag.config.documents import (
     ExamplesSettings as ExamplesSettings,
 )
 from advanced_rag.config.documents import (
@@ -139,6 +142,7 @@ class Settings(BaseSettings):
     llm: LlmSettings = LlmSettings()
     features: FeatureSettings = FeatureSettings()
     examples: ExamplesSettings = ExamplesSettings()
+    documents: DocumentSettings = DocumentSettings()
     uploads: UploadSettings = UploadSettings()
     jobs: JobSettings = JobSettings()
     logging: LoggingSettings = LoggingSettings()

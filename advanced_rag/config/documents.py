@@ -113,6 +113,14 @@ class UploadSettings(Section):
     max_body_bytes: int = Field(536_870_912, ge=1024)
 
 
+class DocumentSettings(Section):
+    """How long what is no longer found of documents is kept."""
+
+    keep_versions: int = Field(10, ge=0, le=10_000)
+    version_days: int = Field(365, ge=1, le=36_500)
+    tombstone_days: int = Field(365, ge=1, le=36_500)
+
+
 class JobSettings(Section):
     """Background work: ingestion of what was taken in, and purges of old vectors."""
 
@@ -123,6 +131,7 @@ class JobSettings(Section):
     max_attempts: int = Field(8, ge=1, le=100)
     max_retakes: int = Field(5, ge=1, le=100)
     retention_days: int = Field(7, ge=1, le=3650)
+    metrics_port: int | None = Field(None, ge=1, le=65535)
 
 
 class ExamplesSettings(Section):

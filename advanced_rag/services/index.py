@@ -23,6 +23,7 @@ from advanced_rag.storage.pages import PageRepository
 from advanced_rag.storage.vectors import VectorStore, VersionRange
 from advanced_rag.text.chunk import passage
 
+_RELABELLED_AT_ONCE = 256
 _PAGES_AT_ONCE = 16  # a page has a hundred kilobytes of vectors or more
 _IDS_AT_ONCE = 500
 
@@ -116,6 +117,34 @@ class Index:
             if part:
                 writes.append((self.generations[domain_kind(domain)], part))
         return writes
+
+    async def relabel(self, tenant: TenantId, document: DocumentVersion, chunks: Sequence[Chunk], rights: Rights) -> None:
+        """Write anew what chunks are filtered by, with the vectors that are there; only what has none is embedded.
+
+        Raises what ``add`` raises.
+        """
+        for start in range(0, len(chunks), _RELABELLED_AT_ONCE):
+            part = chunks[start : start + _RELABELLED_AT_ONCE]
+            known = await self._rewrite([index_row(tenant, document, chunk, rights) for chunk in part], document.domain)
+            missing = [chunk for chunk in part if chunk.chunk_id not in known]
+            if missing:
+                await self.add(tenant, [(document, missing)], {document.document_id: rights})
+
+    async def _rewrite(self, rows: list[IndexRow], domain: str | None) -> set[str]:
+        """Write rows with their vectors, wherever they have one; returns which have all that they need."""
+        known = {row.chunk_id for row in rows}
+        for generation in self.generations.values():
+            found = rows if generation.kind == SPARSE else await self._with_vectors(generation, rows)
+            if found:
+                await self._write(partial(self.store.upsert, generation, found))
+            if generation.kind == SEMANTIC or (domain and generation.kind == domain_kind(domain)):
+                known &= {row.chunk_id for row in found}
+        return known
+
+    async def _with_vectors(self, generation: Generation, rows: list[IndexRow]) -> list[IndexRow]:
+        read = partial(self.store.vectors, generation, rows[0].tenant, [row.chunk_id for row in rows])
+        vectors = await self.guard.call(lambda: asyncio.to_thread(read), Deadline.after(math.inf))
+        return [_with(row, vectors[row.chunk_id]) for row in rows if row.chunk_id in vectors]
 
     async def purge(self, tenant: TenantId, jobs: Sequence[Job]) -> None:
         """Delete the vectors of the versions that purge jobs name; raises what the guard of writes raises."""

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -20,13 +20,15 @@ from advanced_rag.exceptions import (
 from advanced_rag.models.documents import DocumentInput, DocumentVersion, Source, Span
 from advanced_rag.models.identity import Principal
 from advanced_rag.models.jobs import Job, JobNews, JobState, Stage
+from advanced_rag.models.parsed import PageStart
 from advanced_rag.models.quota import NOTHING, Holdings
 from advanced_rag.models.routing import OTHERWISE
 from advanced_rag.services.chunking import Chunker, chunks_of
 from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
-from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
+from advanced_rag.storage.document_rows import NewVersion
+from advanced_rag.storage.documents import DocumentRepository, DocumentState
 from advanced_rag.storage.idempotency import Answered, IdempotencyRepository
 from advanced_rag.storage.ids import content_hash
 from advanced_rag.storage.job_log import JobLog
@@ -125,13 +127,15 @@ class Intake:
                 return await self._database.write(principal.tenant, lambda t: self._take(t, principal, prepared, key, here))
 
     def _prepare(self, document: DocumentInput) -> _Prepared:
-        metadata = orjson.dumps(document.metadata, option=orjson.OPT_SORT_KEYS).decode()
-        source = document.source
-        if source is not None:
-            told = (document.title, f"file {self._reading} {source.sha256}", metadata, document.domain or "")
-            return _Prepared(document, source.job_id, content_hash(*told), [])
-        hashed = content_hash(document.title, document.text, metadata, document.domain or "")
-        return _Prepared(document, str(uuid.uuid4()), hashed, self._chunker.spans(document.text, document.title))
+        if (source := document.source) is not None:
+            content = content_of_file(self._reading, source.sha256)
+            told = fingerprint(document.title, content, document.metadata, document.domain)
+            return _Prepared(document, source.job_id, told, [])
+        origin = document.origin
+        spans = self._chunker.spans(document.text, document.title, _pages(origin.source) if origin else ())
+        hashed = origin.content_hash if origin else None
+        told = hashed or fingerprint(document.title, document.text, document.metadata, document.domain)
+        return _Prepared(document, str(uuid.uuid4()), told, spans)
 
     def _take(
         self,
@@ -164,7 +168,7 @@ class Intake:
         labels: list[Job] = []
         for item in prepared:
             key, state = item.document.id, states[item.document.id]
-            error = refused.get(key) or _no_room(room, item, state)
+            error = refused.get(key) or _outdated(item, state) or _no_room(room, item, state)
             if error is not None:
                 settled.pop(key, None)
                 taken.admitted.append(
@@ -175,7 +179,7 @@ class Intake:
                 if settled[key].is_changed:
                     labels.append(label_job(transaction.tenant, key, state.current_version or 0))
             else:
-                taken.begun.append(_begin_version(principal, item, state, settled[key].after))
+                taken.begun.append(_begin_version(principal, item, state, settled[key].after, self._reading))
                 taken.admitted.append(Admitted(key, item.job_id, "queued", state.last_version + 1, len(item.spans)))
         repository.add_versions([item.version for item in taken.begun])
         jobs.add([item.job for item in taken.begun], lease_s=self._lease_s if here else None)
@@ -218,6 +222,27 @@ def _repeated(key: RequestKey, before: Answered) -> Intaken:
     return Intaken([Admitted(**item) for item in before.answer["documents"]])
 
 
+def fingerprint(title: str, content: str, metadata: Mapping[str, Any], domain: str | None) -> str:
+    """Return the hash that tells whether a document is what it was; ``title`` is the one that was told, if any."""
+    return content_hash(title, content, orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS).decode(), domain or "")
+
+
+def content_of_file(reading: str, sha256: str) -> str:
+    """Return what stands for the content of a file in fingerprints; ``reading`` names what it was read by."""
+    return f"file {reading} {sha256}"
+
+
+def _pages(source: Mapping[str, Any] | None) -> list[PageStart]:
+    return [PageStart(number, start) for number, start in (source or {}).get("pages", ())]
+
+
+def _outdated(item: _Prepared, state: DocumentState) -> ConflictError | None:
+    origin = item.document.origin
+    if origin is None or (origin.current, origin.last) == (state.current_version, state.last_version):
+        return None
+    return ConflictError("the document was changed or deleted meanwhile")
+
+
 def _no_room(room: Room, item: _Prepared, state: DocumentState) -> RagError | None:
     if state.content_hash == item.content_hash:
         return None
@@ -257,13 +282,11 @@ def _change_rights(repository: RightsRepository, settled: Mapping[str, _Settled]
         repository.plan(key, replacing[key], changed[key])
 
 
-def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, rights: StoredRights) -> Begun:
+def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, rights: StoredRights, reading: str) -> Begun:
     given, number, tenant = item.document, state.last_version + 1, principal.tenant
     document = DocumentVersion(given.id, number, given.title, given.metadata, given.domain)
     chunks = chunks_of(tenant, given.id, number, given.text, item.spans)
-    source = (
-        {"name": given.source.name, "bytes": given.source.bytes, "sha256": given.source.sha256} if given.source else None
-    )
+    source = given.origin.source if given.origin else _told_of(given.source, reading)
     version = NewVersion(document, given.text, item.content_hash, chunks, source)
     job = Job(
         id=item.job_id,
@@ -275,13 +298,21 @@ def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, 
         user_id=principal.user_id,
         stage="received" if given.source else "chunked",
         total=len(chunks),
-        details={} if given.source else {"route": OTHERWISE.route, "rule": OTHERWISE.rule},
+        details=_known_of(given.source),
     )
     return Begun(version, job, rights, replaces=state.current_version is not None)
 
 
-def _told_of(source: Source | None) -> dict[str, object] | None:
-    return {"name": source.name, "bytes": source.bytes, "sha256": source.sha256} if source else None
+def _known_of(source: Source | None) -> dict[str, Any]:
+    if source is None:
+        return {"route": OTHERWISE.route, "rule": OTHERWISE.rule}
+    return {"name": source.name, "sha256": source.sha256}
+
+
+def _told_of(source: Source | None, reading: str) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    return {"name": source.name, "bytes": source.bytes, "sha256": source.sha256, "reading": reading}
 
 
 def _refused(item: _Prepared, error: RagError) -> Admitted:
@@ -289,7 +320,7 @@ def _refused(item: _Prepared, error: RagError) -> Admitted:
 
 
 def _unchanged(item: _Prepared, state: DocumentState) -> Admitted:
-    return Admitted(item.document.id, item.job_id, "unchanged", state.current_version, len(item.spans))
+    return Admitted(item.document.id, item.job_id, "unchanged", state.current_version, state.chunks)
 
 
 def _ended(transaction: TenantTransaction, principal: Principal, item: Admitted) -> tuple[Job, JobState, dict[str, object]]:
@@ -298,7 +329,16 @@ def _ended(transaction: TenantTransaction, principal: Principal, item: Admitted)
     is_ready = item.status == "unchanged"
     reached: Stage = "ready" if is_ready else "received"
     job = Job(
-        item.job_id, transaction.tenant, "ingest", item.document_id, number, number, user_id=principal.user_id, stage=reached
+        id=item.job_id,
+        tenant=transaction.tenant,
+        kind="ingest",
+        document_id=item.document_id,
+        start=number,
+        below=number,
+        user_id=principal.user_id,
+        stage=reached,
+        done=item.chunks,
+        total=item.chunks,
     )
     if is_ready:
         return job, "ready", {"outcome": "unchanged"}

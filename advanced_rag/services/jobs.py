@@ -17,6 +17,7 @@ from advanced_rag.exceptions import (
 )
 from advanced_rag.file_errors import FileError
 from advanced_rag.models.jobs import Job, JobKind, new_job
+from advanced_rag.services.held import Held
 from advanced_rag.services.housekeeping import Housekeeping
 from advanced_rag.services.pages import PERHAPS
 from advanced_rag.services.pipeline import Pipeline
@@ -50,6 +51,7 @@ class JobWorker:
         removal: Removal,
         rights: RightsService,
         housekeeping: Housekeeping,
+        held: Held,
         settings: JobSettings,
         *,
         owner: str,
@@ -59,6 +61,7 @@ class JobWorker:
         self._removal = removal
         self._rights = rights
         self._housekeeping = housekeeping
+        self._held = held
         self._settings = settings
         self._owner = owner
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -91,7 +94,7 @@ class JobWorker:
         """Run every job of some kinds that is due now, one after the other; returns how many were run."""
         count = 0
         while jobs := await self._claim(kinds):
-            await self._run(jobs)
+            await self._run_held(jobs)
             count += len(jobs)
         return count
 
@@ -112,7 +115,7 @@ class JobWorker:
             if not jobs:
                 self._slots.release()
                 return
-            task = asyncio.create_task(self._run(jobs))
+            task = asyncio.create_task(self._run_held(jobs))
             self._running[task] = frozenset(job.id for job in jobs)
             task.add_done_callback(self._done)
 
@@ -140,22 +143,31 @@ class JobWorker:
         while True:
             await asyncio.sleep(self._settings.lease_s / 4)
             try:
-                held = await self._database.write_across(
-                    lambda c: JobRepository(c, self._owner).renew(self._settings.lease_s)
-                )
+                running = dict(self._running)
+                kept = await self._renew(self._held.ids())
                 await self._count()
                 await self._housekeeping.run_when_due()
             except RagError as error:
                 _log.warning("leases_not_renewed", code=error.code)
                 continue
-            for task, job_ids in list(self._running.items()):
-                if not job_ids & held:
+            for task, job_ids in running.items():
+                if not job_ids & kept:
                     task.cancel()
+
+    async def _renew(self, job_ids: Sequence[str]) -> set[str]:
+        if not job_ids:
+            return set()
+        lease_s = self._settings.lease_s
+        return await self._database.write_across(lambda c: JobRepository(c, self._owner).renew(job_ids, lease_s))
 
     async def _count(self) -> None:
         counts = await self._database.read_across(lambda c: JobRepository(c, self._owner).counts())
         for state in ("queued", "running", "dead"):
             metrics.JOBS_WAITING.labels(state).set(counts.get(state, 0))
+
+    async def _run_held(self, jobs: Sequence[Job]) -> None:
+        with self._held.holding(jobs):
+            await self._run(jobs)
 
     async def _run(self, jobs: Sequence[Job]) -> None:
         """Run jobs together; when that fails, each by itself, so that one cannot fail the others."""
@@ -198,6 +210,7 @@ class JobWorker:
         if isinstance(error, _FINAL) and not (isinstance(error, PERHAPS) and job.attempts < 2):
             metrics.JOBS.labels(job.kind, "failed").inc()
             await self._database.write(job.tenant, lambda t: self._fail(t, job, error))
+            await self._pipeline.discard(job)
             return
         is_outage = isinstance(error, _OUTAGES) and not isinstance(error, _NO_OUTAGES)
         give_up = not is_outage and job.attempts >= self._settings.max_attempts

@@ -16,7 +16,8 @@ from typing import Any
 from advanced_rag.exceptions import JobLostError
 from advanced_rag.file_errors import NoTextError
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
-from advanced_rag.models.jobs import Job, JobNews, new_job
+from advanced_rag.models.jobs import SUPERSEDED, SUPERSEDED_MESSAGE, Job, JobNews, new_job
+from advanced_rag.models.parsed import Parsed
 from advanced_rag.models.quota import Consumption, Holdings
 from advanced_rag.models.rights import Rights
 from advanced_rag.services.chunking import Chunker, chunks_of, with_every_page
@@ -36,9 +37,9 @@ from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
 from advanced_rag.storage.usage import UsageRepository
 from advanced_rag.telemetry.tracing import stage
+from advanced_rag.text.blocks import first_heading
 
 BATCH = 256  # chunks that are embedded and written together
-SUPERSEDED, SUPERSEDED_MESSAGE = "superseded", "a newer version or a deletion of the document came in meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Pipeline:
         document, source = found
         reading = await self._reader.read(job, self._files.path(job.tenant, job.id), source)
         parsed, details = reading.parsed, reading.details()
-        document = replace(document, title=document.title or parsed.title or PurePath(source["name"]).stem)
+        document = replace(document, title=document.title or parsed.title or _title(parsed, source["name"]))
         with stage("chunk"):
             spans = await asyncio.to_thread(self._chunker.spans, parsed.text, document.title, reading.pages)
         if details["route"] == "visual":
@@ -181,8 +182,12 @@ class Pipeline:
         current, purges = await self._database.write(tenant, lambda t: self._activated(t, works))
         await self._removal.purge_soon(tenant, purges)
         for work in works:
-            await asyncio.to_thread(self._files.remove, tenant, work.job.id)
+            await self.discard(work.job)
         return current
+
+    async def discard(self, job: Job) -> None:
+        """Remove the file of a job that has ended."""
+        await asyncio.to_thread(self._files.remove, job.tenant, job.id)
 
     def _activated(self, transaction: TenantTransaction, works: Sequence[Work]) -> tuple[dict[str, int], list[Job]]:
         tenant, jobs, documents = (
@@ -227,6 +232,12 @@ def _good_news(work: Work, outcome: str) -> list[JobNews]:
         job.news("running", "indexed", chunks=job.total),
         job.news("ready", "ready", outcome=outcome, version=job.start),
     ]
+
+
+def _title(parsed: Parsed, name: str) -> str:
+    """Return what a file is called that does not say so itself; the first heading of many pages names no more than one."""
+    heading = None if parsed.pages else first_heading(parsed.text)
+    return heading or PurePath(name).stem or name
 
 
 def _work(transaction: TenantTransaction, job: Job) -> Work | None:

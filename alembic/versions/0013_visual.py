@@ -1,7 +1,7 @@
 """the vectors of pages that were looked at
 
 Revision: 0013
-Follows: 0010
+Follows: 0011
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from advanced_rag.storage.row_security import policy
 from alembic import op
 
 revision = "0013"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

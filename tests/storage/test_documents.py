@@ -3,7 +3,8 @@
 from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion, TenantId
 from advanced_rag.models.identity import Reader
 from advanced_rag.models.jobs import new_job
-from advanced_rag.storage.documents import DocumentRepository, NewVersion
+from advanced_rag.storage.document_rows import NewVersion
+from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.hydration import hydrate
 from advanced_rag.storage.ids import chunk_id
 from advanced_rag.storage.jobs import JobRepository
