@@ -141,18 +141,22 @@ class JobWorker:
     async def _heartbeat(self) -> None:
         """Keep the leases, and cut off work that is no longer this process's."""
         while True:
-            await asyncio.sleep(self._settings.lease_s / 4)
             try:
-                running = dict(self._running)
-                kept = await self._renew(self._held.ids())
-                await self._count()
-                await self._housekeeping.run_when_due()
+                await self._beat()
             except RagError as error:
                 _log.warning("leases_not_renewed", code=error.code)
-                continue
-            for task, job_ids in running.items():
-                if not job_ids & kept:
-                    task.cancel()
+            except Exception as error:  # noqa: BLE001 - the outermost loop: without it every lease would run out
+                _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
+            await asyncio.sleep(self._settings.lease_s / 4)
+
+    async def _beat(self) -> None:
+        running = dict(self._running)
+        kept = await self._renew(self._held.ids())
+        for task, job_ids in running.items():
+            if not job_ids & kept:
+                task.cancel()
+        await self._count()
+        await self._housekeeping.run_when_due()
 
     async def _renew(self, job_ids: Sequence[str]) -> set[str]:
         if not job_ids:

@@ -151,17 +151,19 @@ def test_unfinished_work_is_handed_back_and_done(tmp_path, new_data_dir):
         connection.execute(
             text(
                 "INSERT INTO jobs (id, tenant_id, kind, document_id, from_version, below_version, state, owner, "
-                "lease_until, run_after, attempts, created_at) VALUES ('j', 'default', 'label', 'otters', 1, 1, 'running', "
-                "'gone', 99999999999, 0, 1, '2026-01-01')"
+                "lease_until, run_after, attempts, created_at, updated_at) VALUES ('j', 'default', 'label', 'otters', 1, 1, 'running', "
+                "'gone', 99999999999, 0, 1, '2026-01-01', '2026-01-01')"
             )
         )
     restored(second, saved(first, tmp_path / "backup.tar"))
     with open_database(second) as connection:
-        assert connection.execute(text("SELECT state, owner, lease_until FROM jobs")).all() == [("queued", None, None)]
+        assert connection.execute(text("SELECT state, owner, lease_until FROM jobs WHERE id = 'j'")).all() == [
+            ("queued", None, None)
+        ]
     with live(second) as service:
         assert agrees(service)
     with open_database(second) as connection:
-        assert connection.execute(text("SELECT id FROM jobs")).all() == []
+        assert connection.execute(text("SELECT id FROM jobs WHERE id = 'j'")).all() == []
 
 
 def test_files_that_wait_are_in_it_even_when_their_turn_comes_meanwhile(tmp_path, new_data_dir):

@@ -19,7 +19,7 @@ from advanced_rag.services.backup import back_up
 from advanced_rag.services.restore import restore
 from advanced_rag.storage.pages import PageRepository
 from advanced_rag.storage.tables import page_vectors
-from tests.conftest import make_data_dir
+from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
 from tests.support.service import INGEST
 from tests.support.visual import save_tiny_colqwen2
@@ -189,6 +189,13 @@ def test_slides_and_pictures_go_the_same_way(service, ann):
     drawn = upload(service, ann, "picture", picture(), "picture.png")
     assert (drawn["details"]["route"], drawn["details"]["pages_seen"]) == ("visual", 1)
     assert [hit["page"] for hit in found(service, ann, "visual", "picture")] == [1]
+
+
+def test_a_text_goes_the_way_of_texts(service, ann):
+    body = {"documents": [{"id": "note", "text": "The pump is broken."}]}
+    assert service.request("POST", INGEST, headers=ann, json=body).status_code == 200
+    (job,) = service.request("GET", "/v1/jobs?limit=1", headers=ann).json()["jobs"]
+    assert (job["document_id"], job["details"]["route"], job["details"]["rule"]) == ("note", "text", "otherwise")
 
 
 def test_the_way_is_told_when_it_is_chosen(service, ann):
@@ -364,27 +371,45 @@ def test_pages_beyond_the_limit_are_found_by_their_text(open_service, model):
         assert sorted(hit["page"] for hit in found(live, who, "semantic", "plan")) == [2, 5]
 
 
-def test_what_is_deleted_while_no_model_is_set_is_gone_from_the_pages_too(open_service, tmp_path):
-    with open_service(data_dir=tmp_path / "data") as live:
-        upload(live, live.key(), "plan", plan())
-    with open_service(data_dir=tmp_path / "data", visual=VisualSettings()) as live:
+def test_a_model_can_be_set_and_taken_away(open_service, tmp_path):
+    data_dir, slides = tmp_path / "data", plan(["The pump is broken.", "An invoice."])
+    with open_service(data_dir=data_dir, visual=VisualSettings()) as live:
+        job = upload(live, live.key(), "plan", slides)
+        assert (job["details"]["route"], job["details"]["rule"]) == ("text", "otherwise")
+    with open_service(data_dir=data_dir) as live:
+        who = live.key()
+        again = upload(live, who, "plan", slides)
+        assert (again["version"], again["details"]["route"]) == (2, "visual")
+        assert upload(live, who, "plan", slides)["details"]["outcome"] == "unchanged"
+        assert len(found(live, who, "visual", "plan")) == 2
+        wait_for_purges(live)
+    with open_service(data_dir=data_dir, visual=VisualSettings()) as live:
         who = live.key()
         refused = live.request("POST", "/v1/retrieve", headers=who, json={"query": QUERY, "search_mode": "visual"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (422, "feature_disabled")
-        assert indexed(live, "plan") == 5 + 2 + 2
+        assert indexed(live, "plan") == 3 * 2
         assert live.request("DELETE", "/v1/documents/plan", headers=who).status_code == 200
         assert (stored(live), indexed(live, "plan")) == (0, 0)
 
 
-@pytest.mark.parametrize("with_vectors", [True, False])
-def test_a_restored_backup_finds_pages_without_looking_again(open_service, model, tmp_path, monkeypatch, with_vectors):
+def test_postgresql_keeps_pages_of_its_tenants_apart(open_service, postgres):
+    with open_service(database_url=make_database(postgres)) as live:
+        ours, theirs = live.key(user_id="ann"), live.key("Others", user_id="ann")
+        upload(live, ours, "plan", plan())
+        assert len(found(live, ours, "hybrid_visual", "plan")) == 5
+        assert found(live, theirs, "visual", "plan") == []
+        assert live.request("DELETE", "/v1/documents/plan", headers=ours).status_code == 200
+        assert (stored(live), indexed(live, "plan")) == (0, 0)
+
+
+def test_a_restored_backup_finds_pages_without_looking_again(open_service, model, tmp_path, monkeypatch):
     own, other = tmp_path / "own", tmp_path / "other"
     other.mkdir()
     with open_service(data_dir=own) as live:
         upload(live, live.key(user_id="ann"), "plan", plan())
     settings = {"auth": REQUIRED, "visual": VisualSettings(model=str(model))}
     silent = {"announce": lambda _: None}
-    back_up(Settings(data_dir=own, **settings), tmp_path / "backup", with_vectors=with_vectors, **silent)
+    back_up(Settings(data_dir=own, **settings), tmp_path / "backup", with_vectors=True, **silent)
     restore(Settings(data_dir=other, **settings), tmp_path / "backup", {}, **silent)
     monkeypatch.setattr(VisualEncoder, "pages", None)
     with open_service(data_dir=other) as live:

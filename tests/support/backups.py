@@ -12,12 +12,13 @@ import orjson
 from pydantic import SecretStr
 from sqlalchemy import create_engine, inspect
 
-from advanced_rag.config import AuthSettings, DatabaseSettings, ExamplesSettings, Settings
+from advanced_rag.config import AuthSettings, DatabaseSettings, ExamplesSettings, JobSettings, Settings
 from advanced_rag.models.holds import Receipt
 from advanced_rag.services.backup import back_up
 from advanced_rag.services.restore import Restored, restore
 from advanced_rag.storage.backup import snapshotting
 from tests.support.live import LiveService
+from tests.support.service import INGEST
 
 REQUIRED = AuthSettings(mode="required", registration="open")
 SHARED = AuthSettings(mode="required", registration="open", secret=SecretStr("s" * 32))
@@ -35,6 +36,7 @@ def live(settings: Settings) -> LiveService:
     return LiveService(
         settings.data_dir,
         settings.database.url and settings.database.url.get_secret_value(),
+        jobs=JobSettings(embedded=False),  # whoever verifies, does what is due first
         **{name: getattr(settings, name) for name in names},
     )
 
@@ -79,7 +81,7 @@ def seen(service: LiveService, who: dict[str, dict[str, str]]) -> dict[str, Any]
 
 
 def ingest(service: LiveService, who: dict[str, str], key: str, content: str, **more: Any) -> None:
-    answer = service.request("POST", "/v1/ingest", headers=who, json={"documents": [{"id": key, "text": content, **more}]})
+    answer = service.request("POST", INGEST, headers=who, json={"documents": [{"id": key, "text": content, **more}]})
     assert answer.json()["documents"][0]["status"] in {"created", "replaced"}
 
 
