@@ -151,7 +151,8 @@ def test_unfinished_work_is_handed_back_and_done(tmp_path, new_data_dir):
         connection.execute(
             text(
                 "INSERT INTO jobs (id, tenant_id, kind, document_id, from_version, below_version, state, owner, "
-                "lease_until, run_after, attempts, created_at, updated_at) VALUES ('j', 'default', 'label', 'otters', 1, 1, 'running', "
+                "lease_until, run_after, attempts, created_at, updated_at) "
+                "VALUES ('j', 'default', 'label', 'otters', 1, 1, 'running', "
                 "'gone', 99999999999, 0, 1, '2026-01-01', '2026-01-01')"
             )
         )
