@@ -42,20 +42,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.uploads", description=__doc__)
     parser.add_argument("data", type=Path)
     data: Path = parser.parse_args().data
-    lines = [f"Written by `python -m benchmarks.uploads DATA` on {describe()}.", ""]
-    lines += [
-        *_reports(data / "financebench"),
-        "",
-        *_crowd(),
-        "",
-        *_followers(),
-        "",
-        *_workers(),
-        "",
-        *_files(data / "documents"),
-    ]
-    put_section("Uploads", "\n".join(lines))
-    print("\n".join(lines))
+    parts = {
+        "Uploads": lambda: _reports(data / "financebench"),
+        "Uploads of many": _crowd,
+        "Followers of jobs": _followers,
+        "Workers": _workers,
+        "Files of every kind": lambda: _files(data / "documents"),
+    }
+    for title, measure in parts.items():
+        lines = [f"Written by `python -m benchmarks.uploads DATA` on {describe()}.", "", *measure()]
+        put_section(title, "\n".join(lines))
+        print("\n".join(lines), flush=True)
 
 
 def _reports(folder: Path) -> list[str]:
