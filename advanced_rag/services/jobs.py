@@ -1,6 +1,7 @@
 """The worker: claims jobs, keeps their leases, and sees to it that each comes to an end."""
 
 import asyncio
+import os
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -64,7 +65,7 @@ class JobWorker:
         self._held = held
         self._settings = settings
         self._owner = owner
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._slots = asyncio.Semaphore(settings.concurrency or max(1, (os.cpu_count() or 1) // 2))
         self._running: dict[asyncio.Task[None], frozenset[str]] = {}
         self._news = asyncio.Event()
         metrics.begin(metrics.JOBS, ["ingest", "purge", "label"], ["done", "failed", "dead", "postponed", "lost"])
