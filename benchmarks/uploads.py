@@ -204,7 +204,8 @@ def _workers() -> list[str]:
     return [
         "| workers on PostgreSQL | figure |",
         "|---|---|",
-        f"| one, two | {rates[0]:.1f}, {rates[1]:.1f} chunks/s: {rates[1] / rates[0]:.2f} x (each computes on one core; service, PostgreSQL and Milvus share the two) |",
+        f"| one, two | {rates[0]:.1f}, {rates[1]:.1f} chunks/s: {rates[1] / rates[0]:.2f} x "
+        "(each computes on one core; service, PostgreSQL and Milvus share the two) |",
     ]
 
 
