@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import httpx2
 import pytest
@@ -27,12 +28,21 @@ def ingest_until_killed(service: RunningService, prefix: str, kill_after: int) -
     pytest.fail("the service was not killed in time")
 
 
+def until_idle(client: Client, limit_s: float = 30) -> None:
+    """Wait until what the killed ones left is done."""
+    give_up_at = time.monotonic() + limit_s
+    while client.status()["jobs"]:
+        assert time.monotonic() < give_up_at, client.status()["jobs"]
+        time.sleep(0.1)
+
+
 def test_a_killed_service_keeps_every_acknowledged_document_exactly_once(data_dir):
     acknowledged: set[str] = set()
     for n in range(ROUNDS):
         with running(data_dir) as service:
             acknowledged |= ingest_until_killed(service, f"round{n}", kill_after=3 + 4 * n)
     with running(data_dir) as service, Client(service.url) as client:
+        until_idle(client)
         report = client.verify()
         assert report["agrees"], report
         for document_id in acknowledged:
