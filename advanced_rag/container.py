@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
@@ -18,7 +17,6 @@ from advanced_rag.encoders.base import Encoder
 from advanced_rag.encoders.cache import EmbeddingCache
 from advanced_rag.encoders.load import load_encoder, streams
 from advanced_rag.encoders.workers import EncoderWorkers
-from advanced_rag.exceptions import ConflictError, StartupError, VectorStoreRefusedError
 from advanced_rag.fetching.fetch import Fetcher
 from advanced_rag.foundation import Identities, make_breaker, make_guard, make_identities, open_sql
 from advanced_rag.llm.extractive import ExtractiveAnswerer
@@ -32,9 +30,11 @@ from advanced_rag.services.chat import ChatService
 from advanced_rag.services.chunking import Chunker
 from advanced_rag.services.documents import DocumentService
 from advanced_rag.services.embedding import Embedder
+from advanced_rag.services.evaluate import Evaluator
 from advanced_rag.services.examples import ingest_examples
 from advanced_rag.services.feed import JobFeed
 from advanced_rag.services.forget import ForgetService
+from advanced_rag.services.generations import Generations
 from advanced_rag.services.health import HealthService
 from advanced_rag.services.housekeeping import Housekeeping
 from advanced_rag.services.index import Index
@@ -42,8 +42,12 @@ from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.intake import Intake
 from advanced_rag.services.job_desk import JobDesk
 from advanced_rag.services.jobs import JobWorker
+from advanced_rag.services.pace import Pace
 from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.quotas import QuotaService
+from advanced_rag.services.rebuild import Tools
+from advanced_rag.services.reconcile import Reconciler
+from advanced_rag.services.reindex import ReindexService
 from advanced_rag.services.removal import Removal
 from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
 from advanced_rag.services.rights import RightsService
@@ -51,7 +55,6 @@ from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
 from advanced_rag.services.verify import VerifyService
 from advanced_rag.storage.files import FileStore
-from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.job_log import TOPIC
 from advanced_rag.storage.row_security import is_bypassed
 from advanced_rag.storage.shared import Bell, SharedStore
@@ -86,14 +89,18 @@ class Container:
     chat: ChatService
     sessions: SessionService
     verify: VerifyService
+    reindex: ReindexService
     health: HealthService
     identities: Identities
 
 
 @asynccontextmanager
-async def open_container(settings: Settings, announce: Announce = lambda _: None) -> AsyncIterator[Container]:
+async def open_container(
+    settings: Settings, announce: Announce = lambda _: None, *, reindexing: bool = False
+) -> AsyncIterator[Container]:
     """Open everything the service needs; ``announce`` is told what takes long.
 
+    ``reindexing`` opens it although what is live cannot be searched here, because it is about to be replaced.
     Raises StartupError for what is missing or wrong, UnavailableError for what does not answer, with one clear line.
     """
     load_secret(settings)  # before anything is waited for: without one there is no start
@@ -105,18 +112,21 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         stack.callback(store.close)
         workers = EncoderWorkers(threads=streams(settings.encoder), max_waiting=_ENCODER_QUEUE)
         stack.callback(workers.close)
-        index, is_new = await _open_index(settings, sql, store, workers, announce)
-        container, jobs = _services(settings, sql, sql_guard, index, workers, stack)
+        generations = await _open_index(settings, sql, store, workers, announce)
+        is_new = await generations.open(reindexing=reindexing)
+        container, jobs = _services(settings, sql, sql_guard, generations, workers, stack)
         if settings.is_open:
             _log.warning("open_to_the_network", advice="auth.mode is disabled: let a proxy authenticate, or require keys")
         if settings.milvus_is_embedded:
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
+            await container.reindex.release_all()
         if is_new:
             await _fill(container, announce)
         if settings.examples.ingest:
             await ingest_examples(container.ingest, container.documents, announce)
         known = container.identities
         upkeep = [container.feed.run(), known.keys.run(), known.audit.run(), known.quotas.run()]
+        upkeep += [generations.run(), container.reindex.run()]
         for work in [*upkeep, jobs.run()] if settings.jobs.embedded else upkeep:
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield container
@@ -124,11 +134,9 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
 
 async def _fill(container: Container, announce: Announce) -> None:
     """Write what SQL has into collections that were just made: SQL alone says what exists."""
-    for tenant in await container.identities.tenants.all():
-        report = await container.verify.verify(tenant.id, repair=False)
-        if not report.agrees:
-            announce("writing the documents of the database into a new index")
-            await container.verify.verify(tenant.id, repair=True)
+    if not (await container.verify.verify_all(repair=False)).agrees:
+        announce("writing the documents of the database into a new index")
+        await container.verify.verify_all(repair=True)
 
 
 async def _open_store(settings: Settings) -> VectorStore:
@@ -142,67 +150,44 @@ async def _open_store(settings: Settings) -> VectorStore:
 
 async def _open_index(
     settings: Settings, database: Sql, store: VectorStore, workers: EncoderWorkers, announce: Announce
-) -> tuple[Index, bool]:
-    """Return the index, and whether a collection of it had to be made."""
-    cache_folder = settings.data_dir / "encoders"
-    semantic = _embedder(settings, workers, await _load(settings.encoder.model, settings, cache_folder, announce))
-    domains: dict[str, Embedder] = {}
+) -> Generations:
+    async def load(model: str) -> Embedder:
+        folder, own = settings.data_dir / "encoders", settings.encoder
+        encoder = await asyncio.to_thread(lambda: load_encoder(model, own, folder, announce=announce))
+        cache = EmbeddingCache(entries=own.cache_entries, ttl_s=own.cache_ttl_s, clock=time.monotonic)
+        return Embedder(encoder, workers, cache if settings.features.cache else None, own)
+
+    models = {SEMANTIC: settings.encoder.model}
     for name, domain in settings.domains.items() if settings.features.domain else ():
-        own = domain.encoder
-        domains[name] = _embedder(settings, workers, await _load(own, settings, cache_folder, announce)) if own else semantic
-    wanted = [_wanted(SEMANTIC, semantic), *(_wanted(domain_kind(name), own) for name, own in domains.items())]
+        models[domain_kind(name)] = domain.encoder or settings.encoder.model
+    loaded = {model: await load(model) for model in dict.fromkeys(models.values())}
+    wanted = {kind: _wanted(kind, model, loaded[model].encoder) for kind, model in models.items()}
     if settings.features.sparse:
-        wanted.append(Generation(SPARSE, 1, settings.milvus.analyzer, None))
-    generations = await _live_generations(database, wanted)
-    made = [await _ensure(store, generation) for generation in generations.values()]
-    return Index(store, generations, semantic, domains, _write_guard(settings)), any(made)
+        wanted[SPARSE] = Generation(SPARSE, 1, settings.milvus.analyzer, None)
+    embedders = {embedder.encoder.fingerprint: embedder for embedder in loaded.values()}
+    return Generations(database, store, _write_guard(settings), wanted, embedders, load)
 
 
-async def _ensure(store: VectorStore, generation: Generation) -> bool:
-    try:
-        return await asyncio.to_thread(store.ensure, generation)
-    except VectorStoreRefusedError as error:
-        raise StartupError(f"milvus.uri: {error.message}") from error
-
-
-async def _load(model: str, settings: Settings, cache_folder: Path, announce: Announce) -> Encoder:
-    return await asyncio.to_thread(lambda: load_encoder(model, settings.encoder, cache_folder, announce=announce))
-
-
-def _embedder(settings: Settings, workers: EncoderWorkers, encoder: Encoder) -> Embedder:
-    own = settings.encoder
-    cache = EmbeddingCache(entries=own.cache_entries, ttl_s=own.cache_ttl_s, clock=time.monotonic)
-    return Embedder(encoder, workers, cache if settings.features.cache else None, own)
-
-
-def _wanted(kind: str, embedder: Embedder) -> Generation:
-    return Generation(kind, 1, embedder.encoder.fingerprint, embedder.encoder.dimension)
-
-
-async def _live_generations(database: Sql, wanted: list[Generation]) -> dict[str, Generation]:
-    live = await database.read_across(lambda c: GenerationRepository(c).live())
-    for generation in wanted:
-        if generation.kind not in live:
-            with suppress(ConflictError):  # another replica was faster
-                await database.write_across(lambda c, new=generation: GenerationRepository(c).add_live(new))  # type: ignore[misc]
-    live = await database.read_across(lambda c: GenerationRepository(c).live())
-    for generation in wanted:
-        if live[generation.kind].encoder != generation.encoder:
-            raise StartupError(
-                f"the {generation.kind} index was built with another encoder or analyzer: set it back, "
-                "or start on an empty data directory and ingest again"
-            )
-    return {generation.kind: live[generation.kind] for generation in wanted}
+def _wanted(kind: str, model: str, encoder: Encoder) -> Generation:
+    return Generation(kind, 1, encoder.fingerprint, encoder.dimension, model)
 
 
 def _services(
-    settings: Settings, database: Sql, sql_guard: Guard, index: Index, workers: EncoderWorkers, stack: AsyncExitStack
+    settings: Settings,
+    database: Sql,
+    sql_guard: Guard,
+    generations: Generations,
+    workers: EncoderWorkers,
+    stack: AsyncExitStack,
 ) -> tuple[Container, JobWorker]:
-    known, sessions = make_identities(settings, database), SessionService(database)
+    index, known, sessions = generations.index, make_identities(settings, database), SessionService(database)
     work = _work(settings, database, index, known.quotas, stack)
     legs = _leg_guards(settings)
     rerank_guard = make_guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s)
-    retrieve = _retrieve(settings, database, index, legs, rerank_guard)
+    pace, reconciler = Pace(settings.reindex.max_slowdown), Reconciler(database, index)
+    retrieve = _retrieve(settings, database, index, legs, rerank_guard, pace)
+    evaluator = Evaluator(database, index, settings.retrieval.weights)
+    tools = Tools(database, generations, reconciler, evaluator, known.tenants, pace, settings.reindex, work.owner)
     guards = [sql_guard, index.guard, *legs.values(), rerank_guard]
     forgetting = derive(load_secret(settings), "receipts")
     container = Container(
@@ -222,7 +207,8 @@ def _services(
         retrieve=retrieve,
         chat=_chat(settings, index, sessions, retrieve, known.quotas, stack),
         sessions=sessions,
-        verify=VerifyService(database, index, work.worker),
+        verify=VerifyService(index, reconciler, known.tenants, work.worker),
+        reindex=ReindexService(tools, lease_s=settings.jobs.lease_s),
         health=HealthService(database, index, _shared_store(settings, stack), guards, workers),
     )
     return container, work.worker
@@ -245,7 +231,7 @@ class _Work:
 def _work(settings: Settings, database: Sql, index: Index, quotas: QuotaService, stack: AsyncExitStack) -> _Work:
     owner, lease_s = f"{os.getpid()}-{uuid.uuid4().hex[:12]}", settings.jobs.lease_s
     mine: Any = {"owner": owner, "lease_s": lease_s}
-    files, chunker = FileStore(settings.files_folder), Chunker(index.semantic.encoder, settings.chunking)
+    files, chunker = FileStore(settings.files_folder), Chunker(lambda: index.semantic.encoder, settings.chunking)
     parser = ParserPool(settings.parsing)
     stack.push_async_callback(parser.close)
     removal, rights = Removal(database, index, **mine), RightsService(database, index, **mine)
@@ -270,7 +256,7 @@ def _bell(settings: Settings, stack: AsyncExitStack) -> Bell | None:
 
 
 def _retrieve(
-    settings: Settings, database: Sql, index: Index, legs: dict[LegName, Guard], rerank_guard: Guard
+    settings: Settings, database: Sql, index: Index, legs: dict[LegName, Guard], rerank_guard: Guard, pace: Pace
 ) -> RetrieveService:
     return RetrieveService(
         index=index,
@@ -281,6 +267,7 @@ def _retrieve(
         rerank_guard=rerank_guard,
         settings=settings.retrieval,
         features=settings.features,
+        saw=pace.saw,
     )
 
 
@@ -295,7 +282,7 @@ def _chat(
     chain = _providers(settings)
     if chain is not None:
         stack.push_async_callback(chain.close)
-    extractive = ExtractiveAnswerer(index.semantic.query, index.semantic.passages, sentences=settings.chat.sentences)
+    extractive = ExtractiveAnswerer(lambda: index.semantic, sentences=settings.chat.sentences)
     return ChatService(sessions, retrieve, extractive, chain, quotas, settings.chat)
 
 

@@ -23,13 +23,17 @@ class Opening:
     """Holds the data directory for this process alone, and the container once it is open.
 
     Entering raises StartupError for what is missing or wrong, UnavailableError for what does not answer. One that ``waits``
-    goes on trying in the background instead, where that is elsewhere: in this process it would never come back.
+    goes on trying in the background instead, where that is elsewhere: in this process it would never come back. One that is
+    ``reindexing`` opens although what is live cannot be searched here.
     """
 
-    def __init__(self, settings: Settings, announce: Announce = lambda _: None, *, waits: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, announce: Announce = lambda _: None, *, waits: bool = False, reindexing: bool = False
+    ) -> None:
         self._settings = settings
         self._announce = announce
         self._waits = waits and not settings.is_embedded
+        self._reindexing = reindexing
         self._stack = AsyncExitStack()
         self._opened: Container | None = None
         self._trying: asyncio.Task[None] | None = None
@@ -76,7 +80,8 @@ class Opening:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        self._opened = await self._stack.enter_async_context(open_container(self._settings, self._announce))
+        opening = open_container(self._settings, self._announce, reindexing=self._reindexing)
+        self._opened = await self._stack.enter_async_context(opening)
 
     async def _try_again(self) -> None:
         wait_s = _FIRST_WAIT_S

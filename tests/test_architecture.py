@@ -109,6 +109,7 @@ def test_no_file_is_longer_than_a_reader_likes():
 ACROSS = {
     "JobRepository",  # work of every tenant, as a worker finds it
     "GenerationRepository",  # the collections, shared by all
+    "ReindexRepository",  # who fills them
     "TenantRepository",
     "KeyRing",  # whose key is this?
     "Register",  # who is this user?
@@ -117,12 +118,14 @@ ACROSS = {
     "TicketBox",  # whose ticket is this?
 }
 REACHES_ACROSS = {
-    "container",
+    "services/generations",  # of the index, shared by all
     "services/health",
     "services/housekeeping",  # sweeps for everybody
     "services/jobs",
     "services/keys",
     "services/quotas",
+    "services/rebuild",
+    "services/reindex",
     "services/sql",  # which offers it
     "services/tenants",
     "services/tickets",

@@ -35,7 +35,7 @@ def ingest(path: Path, url: Url = None) -> None:
     files = sorted(_files(path))
     if not files:
         raise StartupError(f"{path}: no text or Markdown files there")
-    _with_client(url, lambda client: _ingest(client, path, files))
+    with_client(url, lambda client: _ingest(client, path, files))
 
 
 async def _ingest(client: AsyncClient, root: Path, files: list[Path]) -> None:
@@ -89,7 +89,7 @@ def search(query: str, top_k: int = 5, url: Url = None) -> None:
             _print("   " + " ".join(hit["text"].split())[:240])
         _warn(answer)
 
-    _with_client(url, run)
+    with_client(url, run)
 
 
 def ask(question: str, url: Url = None) -> None:
@@ -103,7 +103,7 @@ def ask(question: str, url: Url = None) -> None:
             _print(f"[{citation['n']}] {citation['title']} ({place})")
         _warn(answer)
 
-    _with_client(url, run)
+    with_client(url, run)
 
 
 def status(url: Url = None) -> None:
@@ -115,14 +115,18 @@ def status(url: Url = None) -> None:
             table.add_row(key, ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else str(value))
         out.print(table)
 
-    _with_client(url, run)
+    with_client(url, run)
 
 
-def verify(repair: Annotated[bool, typer.Option(help="Mend what differs.")] = False, url: Url = None) -> None:
+def verify(
+    repair: Annotated[bool, typer.Option(help="Mend what differs.")] = False,
+    all_tenants: Annotated[bool, typer.Option(help="Every tenant, not only that of the key.")] = False,
+    url: Url = None,
+) -> None:
     """Compare SQL and Milvus; exit status 0 exactly when they agree."""
 
     async def run(client: AsyncClient) -> None:
-        report = await client.verify(repair=repair)
+        report = await client.verify(repair=repair, all_tenants=all_tenants)
         table = Table("collection", "expected", "found", "missing", "orphaned", "repaired")
         for row in report["collections"]:
             table.add_row(
@@ -133,7 +137,7 @@ def verify(repair: Annotated[bool, typer.Option(help="Mend what differs.")] = Fa
         if not report["agrees"]:
             raise typer.Exit(1)
 
-    _with_client(url, run)
+    with_client(url, run)
 
 
 def _print(text: str) -> None:
@@ -145,16 +149,18 @@ def _warn(answer: dict[str, Any]) -> None:
         err.print(f"degraded: {item['component']} ({item['reason']})", markup=False)
 
 
-def _with_client(url: str | None, run: Callable[[AsyncClient], Awaitable[None]]) -> None:
+def with_client(url: str | None, run: Callable[[AsyncClient], Awaitable[None]], *, reindexing: bool = False) -> None:
+    """Run a command with a client; ``reindexing`` opens a service although what is live cannot be searched here."""
+
     async def call() -> None:
-        async with _client(url) as client:
+        async with _client(url, reindexing=reindexing) as client:
             await run(client)
 
     run_to_end(call())
 
 
 @asynccontextmanager
-async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
+async def _client(url: str | None, *, reindexing: bool) -> AsyncIterator[AsyncClient]:
     """Open a client of the named service, of the one running on the data directory, or of one in this process."""
     settings, key = load_settings(), os.environ.get(KEY_VARIABLE)
     address = url or _running(settings)
@@ -164,7 +170,7 @@ async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
         return
     quiet = settings.logging.model_copy(update={"level": "error", "format": "console"})
     with logging_to_stderr(quiet):
-        async with opened(settings) as opening:
+        async with opened(settings, reindexing=reindexing) as opening:
             transport = httpx2.ASGITransport(app=create_app(settings, opening))
             async with AsyncClient("http://local", key=key, transport=transport) as client:
                 yield client

@@ -96,6 +96,9 @@ from advanced_rag.config.stores import (
 from advanced_rag.config.stores import (
     RedisSettings as RedisSettings,
 )
+from advanced_rag.config.stores import (
+    ReindexSettings as ReindexSettings,
+)
 
 ENV_PREFIX = "RAG_"
 
@@ -134,6 +137,7 @@ class Settings(BaseSettings):
     examples: ExamplesSettings = ExamplesSettings()
     uploads: UploadSettings = UploadSettings()
     jobs: JobSettings = JobSettings()
+    reindex: ReindexSettings = ReindexSettings()
     logging: LoggingSettings = LoggingSettings()
     tracing: TracingSettings = TracingSettings()
 

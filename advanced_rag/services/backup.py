@@ -17,7 +17,7 @@ from advanced_rag import __version__
 from advanced_rag.auth.secret import SECRET_FILE, derive
 from advanced_rag.config import Settings
 from advanced_rag.models.documents import TenantId
-from advanced_rag.models.index import DOMAIN_PREFIX, Generation
+from advanced_rag.models.index import Generation, domain_of
 from advanced_rag.storage.archive import ArchiveWriter, Manifest, writing
 from advanced_rag.storage.backup import Snapshot, snapshotting
 from advanced_rag.storage.vectors import VectorStore
@@ -61,11 +61,6 @@ def table_member(name: str) -> str:
 def vector_member(kind: str) -> str:
     """Return what the member of a collection is called."""
     return f"vectors/{kind}.jsonl.gz"
-
-
-def domain_of(kind: str) -> str | None:
-    """Return the domain a kind of collection is for; None is everything."""
-    return kind.removeprefix(DOMAIN_PREFIX) if kind.startswith(DOMAIN_PREFIX) else None
 
 
 def by_tenant(items: Iterator[tuple[TenantId, str]]) -> Iterator[tuple[TenantId, list[str]]]:

@@ -20,11 +20,10 @@ from advanced_rag.exceptions import BackupError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.holds import ForgetKind, Receipt
 from advanced_rag.models.identity import Reader
-from advanced_rag.models.index import SPARSE, Generation
+from advanced_rag.models.index import SPARSE, Generation, domain_of
 from advanced_rag.services.backup import (
     FILES_FOLDER,
     by_tenant,
-    domain_of,
     opened_store,
     secret_mark,
     table_member,

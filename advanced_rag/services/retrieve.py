@@ -10,6 +10,7 @@ import numpy as np
 
 from advanced_rag.config import FeatureSettings, RetrievalSettings
 from advanced_rag.exceptions import (
+    EncoderMissingError,
     FeatureDisabledError,
     FieldError,
     OverloadedError,
@@ -37,8 +38,7 @@ from advanced_rag.ranking.rerank import Reranker, blend
 from advanced_rag.resilience.batcher import MicroBatcher
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.resilience.guard import Guard
-from advanced_rag.services.embedding import Embedder
-from advanced_rag.services.index import Index
+from advanced_rag.services.index import Collection, Index
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.collections import Vectors
 from advanced_rag.storage.hydration import hydrate
@@ -94,6 +94,7 @@ class RetrieveService:
         rerank_guard: Guard,
         settings: RetrievalSettings,
         features: FeatureSettings,
+        saw: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._index = index
         self._guards = guards
@@ -103,6 +104,7 @@ class RetrieveService:
         self._rerank_guard = rerank_guard
         self.settings = settings
         self._features = features
+        self._saw = saw
         metrics.begin(metrics.DEGRADED, [*guards, "rerank", "mmr"])
 
     @property
@@ -134,6 +136,7 @@ class RetrieveService:
                     ranked = await self._hydrate(principal, query, fused)
             ranked = await self._rerank(query, ranked, deadline, course)
             ranked = await self._diversify(principal, query, ranked, deadline, course)
+        self._saw(course.timings_ms["total"] / 1000)
         hits = [_hit(item, query) for item in ranked[: query.top_k]]
         return RetrieveResult(hits, course.degraded, course.timings_ms)
 
@@ -161,16 +164,16 @@ class RetrieveService:
             raise failures[0]
         return found
 
-    def _legs(self, query: RetrieveQuery) -> dict[LegName, "_Leg"]:
+    def _legs(self, query: RetrieveQuery) -> dict[LegName, Collection]:
         """Choose the legs a request runs."""
-        domain = self._domain(query)
-        legs: dict[LegName, _Leg] = {}
+        domain, live = self._domain(query), self._index.layout.live
+        legs: dict[LegName, Collection] = {}
         if query.search_mode in {"hybrid", "semantic"}:
-            legs["semantic"] = _Leg(self._index.generations[SEMANTIC], self._index.semantic)
-        if query.search_mode in {"hybrid", "sparse"} and SPARSE in self._index.generations:
-            legs["sparse"] = _Leg(self._index.generations[SPARSE], None)
+            legs["semantic"] = live[SEMANTIC]
+        if query.search_mode in {"hybrid", "sparse"} and SPARSE in live:
+            legs["sparse"] = live[SPARSE]
         if query.search_mode in {"hybrid", "domain"} and domain is not None:
-            legs["domain"] = _Leg(self._index.generations[domain_kind(domain)], self._index.domains[domain])
+            legs["domain"] = live[domain_kind(domain)]
         if not legs:
             raise FeatureDisabledError(f"{query.search_mode} search is switched off")
         return legs
@@ -182,14 +185,14 @@ class RetrieveService:
             return None
         if not self._features.domain:
             raise FeatureDisabledError("domain search is switched off")
-        if query.domain not in self._index.domains:
+        if domain_kind(query.domain) not in self._index.layout.live:
             raise _unknown("no such domain is configured")
         return query.domain
 
     async def _leg(
         self,
         name: LegName,
-        leg: "_Leg",
+        leg: Collection,
         principal: Principal,
         query: RetrieveQuery,
         limit: int,
@@ -197,6 +200,8 @@ class RetrieveService:
         course: _Course,
     ) -> list[Candidate]:
         vector: Any = query.query
+        if not leg.is_usable:
+            raise EncoderMissingError("the encoder of this index is not to be had here")
         if leg.embedder is not None:
             with course.stage(f"encode_{name}"):
                 async with deadline.limit("the encoder"):
@@ -295,12 +300,6 @@ class RetrieveService:
         matrix = np.stack([vectors[item.found.chunk.chunk_id] for item in known])
         trade_off = self.settings.mmr_lambda if query.mmr_lambda is None else query.mmr_lambda
         return [replace(known[i], kind="mmr") for i in mmr(relevance, matrix, top_k=query.top_k, trade_off=trade_off)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Leg:
-    generation: Generation
-    embedder: Embedder | None
 
 
 def search_batcher(index: Index, *, max_waiting: int) -> SearchBatcher:

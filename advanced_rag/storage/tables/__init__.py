@@ -6,7 +6,7 @@ Every row carries its tenant. Times are UTC; leases count on the database's cloc
 from advanced_rag.storage.tables.accountability import audit_entries, legal_holds, receipts
 from advanced_rag.storage.tables.base import UtcDateTime, metadata, now
 from advanced_rag.storage.tables.chat import feedback, messages, sessions
-from advanced_rag.storage.tables.documents import chunks, document_access, document_versions, documents, index_generations
+from advanced_rag.storage.tables.documents import chunks, document_access, document_versions, documents
 from advanced_rag.storage.tables.identities import (
     api_keys,
     invitations,
@@ -17,6 +17,7 @@ from advanced_rag.storage.tables.identities import (
     usage_days,
     users,
 )
+from advanced_rag.storage.tables.index import index_generations, reindex_runs
 from advanced_rag.storage.tables.jobs import event_counters, idempotency_keys, job_events, jobs
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "now",
     "receipts",
     "refresh_tokens",
+    "reindex_runs",
     "sessions",
     "tenants",
     "tickets",

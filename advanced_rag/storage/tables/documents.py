@@ -73,15 +73,3 @@ chunks = Table(
     ),
     Index("ix_chunks_document_version", "tenant_id", "document_id", "version", "ordinal", unique=True),
 )
-
-index_generations = Table(
-    "index_generations",
-    metadata,
-    Column("kind", String(64), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("state", String(16), nullable=False),
-    Column("encoder", String(64), nullable=False),
-    Column("dimension", Integer),
-    created(),
-    CheckConstraint("state IN ('building', 'live', 'retired')", name="state"),
-)
