@@ -29,7 +29,7 @@ from advanced_rag.storage.reindexes import ReindexRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 
-_UNTIL_FOLLOWED_S = FRESH_S + 0.5  # from then on whoever writes knows of a new generation
+UNTIL_FOLLOWED_S = FRESH_S + 0.5  # from then on whoever writes knows of a new generation
 _ROUNDS = 6
 _log = get_logger(__name__)
 
@@ -91,7 +91,7 @@ class Rebuild:
             self._progress = Progress(names, total=await self._count())
             await self._tools.database.write_across(lambda t: self._add(t, made))
         if made or found:
-            await asyncio.sleep(_UNTIL_FOLLOWED_S)
+            await asyncio.sleep(UNTIL_FOLLOWED_S)
         await generations.follow()
         return [
             item for item in self._index.layout.collections if item.state == "building" and item.generation.kind in kinds

@@ -45,6 +45,9 @@ _CHANNEL = {
 _NO_KEEPALIVE = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 _RECENT = (2, 5)  # older servers have no BM25; those before 2.4 also send upserts to the wrong partition of a partition key
 _COLLECTION_MISSING = 100
+_UNSETTLED = (
+    "Invalid sparse row"  # Milvus Lite counts words and texts one after the other: for a moment the counts do not fit
+)
 _REFUSED = {_COLLECTION_MISSING, 1, 5, 65, 700, 1100, 1101, 1102, 1104, 1804, 2000, 65535}
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback for each failed call; we log our own line
@@ -306,7 +309,7 @@ def translate(error: MilvusException | grpc.RpcError) -> VectorStoreError:
         return VectorStoreRefusedError("the vector store cannot do this") if unsupported else VectorStoreError(_SILENT)
     if error.code == _COLLECTION_MISSING:
         return VectorStoreRefusedError("a collection is missing from the vector store")
-    if error.code in _REFUSED:
+    if error.code in _REFUSED and _UNSETTLED not in str(error):
         return VectorStoreRefusedError("the vector store refused the call")
     return VectorStoreError(_SILENT)
 

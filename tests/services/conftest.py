@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from advanced_rag.services import rebuild
 from tests.support.live import LiveService
 
 
@@ -13,3 +14,9 @@ def service(data_dir: Path) -> Iterator[LiveService]:
     """A fresh service on SQLite."""
     with LiveService(data_dir) as live:
         yield live
+
+
+@pytest.fixture
+def followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run not wait until other processes know of its collections, where there are no others."""
+    monkeypatch.setattr(rebuild, "UNTIL_FOLLOWED_S", 0.0)
