@@ -19,6 +19,7 @@ from advanced_rag.telemetry import metrics
 _WORK_S, _PAUSE_S = 4.0, 1.0
 _SAMPLES, _FEWEST = 400, 40
 _FIRST_REST, _LONGEST_REST = 4.0, 60.0  # times what the step took
+_LONGEST_REST_S = 15.0
 _STEP = 4  # passages encoded between two rests
 _IDLE_S = 5.0  # nobody asked for so long: there is nobody to disturb
 
@@ -92,7 +93,7 @@ class Pace:
         step_s = now - self._stepped_at
         metrics.REINDEX_RESTS.set(self.rests)
         if not self._is_idle():
-            await self._sleep(step_s * self._rest)
+            await self._sleep(min(step_s * self._rest, _LONGEST_REST_S))
             if self._clock() - self._began_at >= _WORK_S:
                 await self._pause()
         self._stepped_at = self._clock()

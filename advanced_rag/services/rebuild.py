@@ -65,6 +65,7 @@ class Rebuild:
         """
         if self._run.phase != "verifying":
             built = await self._prepare()
+            self._tools.pace.begin()
             await self._build(built)
             await self._reconcile(built)
             if self._run.options.evaluation is not None and built:

@@ -176,7 +176,6 @@ class ReindexService:
     async def _work(self, run: ReindexRun) -> None:
         rebuild = Rebuild(self._tools, run)
         _log.info("reindex_begun", run_id=run.id, phase=run.phase)
-        self._tools.pace.begin()
         try:
             await rebuild.perform()
         except JobLostError:

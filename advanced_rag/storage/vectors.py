@@ -175,6 +175,8 @@ class VectorStore:
 
     def vectors(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> dict[str, Vectors]:
         """Return the vectors of some chunks, those that are there."""
+        if self._is_new(generation):
+            return {}
         rows = self._query(generation, f"{tenant_clause(tenant)} and {ids_clause(chunk_ids)}", ["vector"], len(chunk_ids))
         return {row["chunk_id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
 
@@ -228,7 +230,7 @@ class VectorStore:
         self._filled.discard(name)
 
     def _is_new(self, generation: Generation) -> bool:
-        """Tell whether nothing was ever written: Milvus Lite fails on BM25 without a single text."""
+        """Tell whether nothing was ever written: Milvus Lite fails on BM25 without a text, and on vectors without a row."""
         name, timeout = self._name(generation), self._settings.timeout_s
         if name not in self._filled:
             (answer,) = self._call(

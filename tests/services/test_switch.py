@@ -19,6 +19,13 @@ class Crowd:
         self.known = list(range(KNOWN))
         self.answers = 0
         self.faults: list[str] = []
+        self._news = asyncio.Event()
+
+    async def answered(self, number: int) -> None:
+        """Wait until so many were answered."""
+        while self.answers < number:
+            self._news.clear()
+            await self._news.wait()
 
     async def ask_on(self, mine: int) -> None:
         for turn in count(mine):
@@ -27,6 +34,7 @@ class Crowd:
             body = {"query": query, "search_mode": MODES[turn % 3], "top_k": 10}
             (answer,) = await self._service.gather([("POST", "/v1/retrieve", body)])
             self.answers += 1
+            self._news.set()
             if answer.status_code != 200 or answer.json()["degraded"]:
                 self.faults.append(answer.text)
             elif f"d{number}" not in [hit["document_id"] for hit in answer.json()["hits"]]:
@@ -56,8 +64,7 @@ async def switch_and_go_back(service: LiveService, crowd: Crowd) -> list[int]:
         (answer,) = await service.gather([("POST", "/v1/index/rollback", {})])
         assert answer.status_code == 200
         steps.append(crowd.answers)
-        while crowd.answers < steps[-1] + 20:
-            await asyncio.sleep(0.01)
+        await crowd.answered(steps[-1] + 20)
     for task in tasks:
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
