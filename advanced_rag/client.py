@@ -1,8 +1,9 @@
 """A client for the HTTP API, in a blocking and an asynchronous kind."""
 
+import json
 from collections.abc import Awaitable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import IO, Any, Generic, Self, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -10,15 +11,24 @@ import httpx2
 DEFAULT_URL = "http://127.0.0.1:8000"
 _TIMEOUT_S = 300.0
 Json = dict[str, Any]
+FileContent = bytes | IO[bytes]
 Answer = TypeVar("Answer")
 
 
 class ApiError(Exception):
-    """The service answered with an error."""
+    """The service answered with an error; ``retry_after_s`` is when to try again, where that may help."""
 
-    def __init__(self, status: int, code: str, message: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        fields: Sequence[Mapping[str, str]] = (),
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
+        self.retry_after_s = retry_after_s
         self.code = code
         self.message = message
         self.fields = list(fields)
@@ -29,7 +39,9 @@ def _read(response: httpx2.Response) -> Json:
         return dict(response.json()) if response.content else {}
     try:
         error = response.json()["error"]
-        raise ApiError(response.status_code, error["code"], error["message"], error.get("field_errors", ()))
+        wait_s = response.headers.get("retry-after")
+        fields = error.get("field_errors", ())
+        raise ApiError(response.status_code, error["code"], error["message"], fields, float(wait_s) if wait_s else None)
     except (ValueError, KeyError, TypeError):
         raise ApiError(response.status_code, "unexpected_answer", "not an answer of this service") from None
 
@@ -41,6 +53,42 @@ class _Calls(Generic[Answer]):
         """Ingest texts; without ``wait`` they are finished in the background, and the answer names their jobs."""
         return self._send("POST", "/v1/ingest", {"documents": list(documents)}, {"wait": wait})
 
+    def upload(
+        self,
+        files: Sequence[tuple[str, FileContent]],
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        wait: bool = False,
+    ) -> Answer:
+        """Ingest files, each a name and its content or an open file; ``documents`` say of each what is not in it."""
+        told = {"documents": json.dumps(list(documents))} if documents is not None else None
+        parts = [("files", item) for item in files]
+        return self._send("POST", "/v1/ingest", params={"wait": wait}, data=told, files=parts)
+
+    def ingest_url(self, url: str, document: Mapping[str, Any] | None = None, *, wait: bool = False) -> Answer:
+        """Ingest the file behind an address, where the service fetches them."""
+        return self._send("POST", "/v1/ingest", {"url": url, "document": document}, {"wait": wait})
+
+    def job(self, job_id: str) -> Answer:
+        """Tell how far a job has come."""
+        return self._send("GET", _path("jobs", job_id))
+
+    def jobs(self, *, status: str | None = None, limit: int = 50, cursor: str | None = None) -> Answer:
+        """List jobs, newest first."""
+        return self._send("GET", "/v1/jobs", params=_page(limit, cursor) | ({"status": status} if status else {}))
+
+    def cancel_job(self, job_id: str) -> Answer:
+        """Stop a job."""
+        return self._send("POST", f"{_path('jobs', job_id)}/cancel")
+
+    def retry_job(self, job_id: str) -> Answer:
+        """Queue a dead job again."""
+        return self._send("POST", f"{_path('jobs', job_id)}/retry")
+
+    def purge_dead_jobs(self) -> Answer:
+        """Remove the dead jobs of the tenant."""
+        return self._send("DELETE", "/v1/jobs/dead")
+
     def document(self, document_id: str) -> Answer:
         """Return a document."""
         return self._send("GET", _path("documents", document_id))
@@ -49,9 +97,41 @@ class _Calls(Generic[Answer]):
         """List documents, oldest first; the answer's ``next_cursor`` leads to the next page."""
         return self._send("GET", "/v1/documents", params=_page(limit, cursor))
 
+    def change(self, document_id: str, *, wait: bool = True, **changes: Any) -> Answer:
+        """Change any of ``title``, ``metadata`` and ``domain`` of a document."""
+        return self._send("PATCH", _path("documents", document_id), changes, {"wait": wait})
+
+    def versions(self, document_id: str, *, limit: int = 50, cursor: str | None = None) -> Answer:
+        """List the versions of a document, newest first."""
+        return self._send("GET", f"{_path('documents', document_id)}/versions", params=_page(limit, cursor))
+
+    def version(self, document_id: str, version: int) -> Answer:
+        """Return a version with its text."""
+        return self._send("GET", f"{_path('documents', document_id)}/versions/{version}")
+
+    def restore(self, document_id: str, version: int, *, wait: bool = True) -> Answer:
+        """Make a new version of an older one."""
+        return self._send("POST", f"{_path('documents', document_id)}/versions/{version}/restore", params={"wait": wait})
+
     def delete(self, document_id: str) -> Answer:
-        """Delete a document."""
+        """Delete a document; the answer's ``receipt`` tells what is left of it."""
         return self._send("DELETE", _path("documents", document_id))
+
+    def delete_where(self, filters: Mapping[str, Any], *, dry_run: bool = True, limit: int = 1000) -> Answer:
+        """Count the documents a filter matches, or delete them; while the answer is not ``complete``, there are more."""
+        return self._send("POST", "/v1/documents/delete", {"filters": dict(filters), "dry_run": dry_run, "limit": limit})
+
+    def delete_all(self, *, dry_run: bool = True, limit: int = 1000) -> Answer:
+        """Count or delete every document the caller may see; while the answer is not ``complete``, there are more."""
+        return self._send("POST", "/v1/documents/delete", {"all": True, "dry_run": dry_run, "limit": limit})
+
+    def deleted(self, *, limit: int = 50, cursor: str | None = None) -> Answer:
+        """List deleted documents, the last one first."""
+        return self._send("GET", "/v1/documents", params={"deleted": True, **_page(limit, cursor)})
+
+    def expire(self, document_id: str, moment: str | None) -> Answer:
+        """Say when a document is to be deleted, in ISO 8601 with its offset from UTC; None: not by itself."""
+        return self._send("PUT", f"{_path('documents', document_id)}/expiry", {"expires_at": moment})
 
     def retrieve(self, query: str, **options: Any) -> Answer:
         """Find passages."""
@@ -113,7 +193,9 @@ class _Calls(Generic[Answer]):
         """Search again what was replaced last."""
         return self._send("POST", "/v1/index/rollback", {"kinds": kinds})
 
-    def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Answer:
+    def _send(
+        self, method: str, path: str, body: Json | None = None, params: Json | None = None, **multipart: Any
+    ) -> Answer:
         raise NotImplementedError
 
 
@@ -133,8 +215,8 @@ class Client(_Calls[Json]):
         """Close the connections."""
         self._http.close()
 
-    def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Json:
-        return _read(self._http.request(method, path, json=body, params=params))
+    def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None, **multipart: Any) -> Json:
+        return _read(self._http.request(method, path, json=body, params=params, **multipart))
 
 
 class AsyncClient(_Calls[Awaitable[Json]]):
@@ -155,8 +237,10 @@ class AsyncClient(_Calls[Awaitable[Json]]):
         """Close the connections."""
         await self._http.aclose()
 
-    async def _send(self, method: str, path: str, body: Json | None = None, params: Json | None = None) -> Json:
-        return _read(await self._http.request(method, path, json=body, params=params))
+    async def _send(
+        self, method: str, path: str, body: Json | None = None, params: Json | None = None, **multipart: Any
+    ) -> Json:
+        return _read(await self._http.request(method, path, json=body, params=params, **multipart))
 
 
 def _headers(key: str | None) -> dict[str, str]:

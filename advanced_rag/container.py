@@ -2,40 +2,44 @@
 
 import asyncio
 import os
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from anyio import to_thread
-
 from advanced_rag.auth.secret import derive, load_secret
 from advanced_rag.config import Settings
-from advanced_rag.encoders.base import Encoder
-from advanced_rag.encoders.cache import EmbeddingCache
-from advanced_rag.encoders.load import load_encoder, streams
+from advanced_rag.encoders.load import streams
 from advanced_rag.encoders.workers import EncoderWorkers
 from advanced_rag.fetching.fetch import Fetcher
-from advanced_rag.foundation import Identities, make_breaker, make_guard, make_identities, open_sql
+from advanced_rag.foundation import (
+    Identities,
+    make_breaker,
+    make_guard,
+    make_identities,
+    make_reader,
+    open_sql,
+    open_visual,
+)
+from advanced_rag.indexing import make_generations, open_store
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
-from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
 from advanced_rag.models.retrieval import LegName
 from advanced_rag.parsing.pool import ParserPool
 from advanced_rag.ranking.rerank import load_reranker
 from advanced_rag.resilience.guard import Guard
+from advanced_rag.services.bulk_removal import BulkRemoval
 from advanced_rag.services.chat import ChatService
 from advanced_rag.services.chunking import Chunker
 from advanced_rag.services.documents import DocumentService
-from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.evaluate import Evaluator
 from advanced_rag.services.examples import ingest_examples
 from advanced_rag.services.feed import JobFeed
 from advanced_rag.services.forget import ForgetService
 from advanced_rag.services.generations import Generations
 from advanced_rag.services.health import HealthService
+from advanced_rag.services.held import Held
 from advanced_rag.services.housekeeping import Housekeeping
 from advanced_rag.services.index import Index
 from advanced_rag.services.ingest import IngestService
@@ -43,22 +47,26 @@ from advanced_rag.services.intake import Intake
 from advanced_rag.services.job_desk import JobDesk
 from advanced_rag.services.jobs import JobWorker
 from advanced_rag.services.pace import Pace
+from advanced_rag.services.page_search import PageSearch
+from advanced_rag.services.pages import PageCapture
 from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.rebuild import Tools
 from advanced_rag.services.reconcile import Reconciler
 from advanced_rag.services.reindex import ReindexService
 from advanced_rag.services.removal import Removal
-from advanced_rag.services.retrieve import RetrieveService, hydration_batcher, search_batcher
+from advanced_rag.services.retention import Retention
+from advanced_rag.services.retrieve import RetrieveService
 from advanced_rag.services.rights import RightsService
+from advanced_rag.services.searches import hydration_batcher, search_batcher
 from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
 from advanced_rag.services.verify import VerifyService
+from advanced_rag.services.versions import VersionService
 from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.job_log import TOPIC
 from advanced_rag.storage.row_security import is_bypassed
 from advanced_rag.storage.shared import Bell, SharedStore
-from advanced_rag.storage.vectors import VectorStore
 from advanced_rag.telemetry.logs import get_logger
 
 Announce = Callable[[str], None]
@@ -66,7 +74,6 @@ _log = get_logger(__name__)
 
 _ENCODER_QUEUE = 4096
 _SEARCHES_WAITING = 256
-_WRITES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,9 @@ class Container:
     index: Index
     ingest: IngestService
     removal: Removal
+    bulk_removal: BulkRemoval
+    versions: VersionService
+    worker: JobWorker
     jobs: JobDesk
     feed: JobFeed
     files: FileStore
@@ -96,10 +106,11 @@ class Container:
 
 @asynccontextmanager
 async def open_container(
-    settings: Settings, announce: Announce = lambda _: None, *, reindexing: bool = False
+    settings: Settings, announce: Announce = lambda _: None, *, serves: bool = True, reindexing: bool = False
 ) -> AsyncIterator[Container]:
     """Open everything the service needs; ``announce`` is told what takes long.
 
+    ``serves`` says that questions are answered here, so that it can be seen what background work does to them;
     ``reindexing`` opens it although what is live cannot be searched here, because it is about to be replaced.
     Raises StartupError for what is missing or wrong, UnavailableError for what does not answer, with one clear line.
     """
@@ -108,11 +119,12 @@ async def open_container(
         sql, sql_guard = await open_sql(settings, stack)
         if await sql.read_across(is_bypassed):
             _log.warning("row_security_bypassed", advice="connect as a role that is no superuser")
-        store = await _open_store(settings)
+        store = await open_store(settings)
         stack.callback(store.close)
         workers = EncoderWorkers(threads=streams(settings.encoder), max_waiting=_ENCODER_QUEUE)
         stack.callback(workers.close)
-        generations = await _open_index(settings, sql, store, workers, announce)
+        visual = await open_visual(settings, stack)
+        generations = await make_generations(settings, sql, store, workers, visual, announce)
         is_new = await generations.open(reindexing=reindexing)
         container, jobs = _services(settings, sql, sql_guard, generations, workers, stack)
         if settings.is_open:
@@ -125,8 +137,8 @@ async def open_container(
         if settings.examples.ingest:
             await ingest_examples(container.ingest, container.documents, announce)
         known = container.identities
-        upkeep = [container.feed.run(), known.keys.run(), known.audit.run(), known.quotas.run()]
-        upkeep += [generations.run(), container.reindex.run()]
+        upkeep = [container.feed.run(), known.keys.run(), known.audit.run(), known.quotas.run(), generations.run()]
+        upkeep += [container.reindex.run()] if serves else []
         for work in [*upkeep, jobs.run()] if settings.jobs.embedded else upkeep:
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield container
@@ -139,39 +151,6 @@ async def _fill(container: Container, announce: Announce) -> None:
         await container.verify.verify_all(repair=True)
 
 
-async def _open_store(settings: Settings) -> VectorStore:
-    def connect() -> VectorStore:
-        return VectorStore.open(settings.milvus_uri, settings.milvus, is_embedded=settings.milvus_is_embedded)
-
-    if settings.milvus_is_embedded:
-        return connect()  # in this thread: Milvus Lite is tied to the one that started it
-    return await to_thread.run_sync(connect, abandon_on_cancel=True)
-
-
-async def _open_index(
-    settings: Settings, database: Sql, store: VectorStore, workers: EncoderWorkers, announce: Announce
-) -> Generations:
-    async def load(model: str) -> Embedder:
-        folder, own = settings.data_dir / "encoders", settings.encoder
-        encoder = await asyncio.to_thread(lambda: load_encoder(model, own, folder, announce=announce))
-        cache = EmbeddingCache(entries=own.cache_entries, ttl_s=own.cache_ttl_s, clock=time.monotonic)
-        return Embedder(encoder, workers, cache if settings.features.cache else None, own)
-
-    models = {SEMANTIC: settings.encoder.model}
-    for name, domain in settings.domains.items() if settings.features.domain else ():
-        models[domain_kind(name)] = domain.encoder or settings.encoder.model
-    loaded = {model: await load(model) for model in dict.fromkeys(models.values())}
-    wanted = {kind: _wanted(kind, model, loaded[model].encoder) for kind, model in models.items()}
-    if settings.features.sparse:
-        wanted[SPARSE] = Generation(SPARSE, 1, settings.milvus.analyzer, None)
-    embedders = {embedder.encoder.fingerprint: embedder for embedder in loaded.values()}
-    return Generations(database, store, _write_guard(settings), wanted, embedders, load)
-
-
-def _wanted(kind: str, model: str, encoder: Encoder) -> Generation:
-    return Generation(kind, 1, encoder.fingerprint, encoder.dimension, model)
-
-
 def _services(
     settings: Settings,
     database: Sql,
@@ -182,7 +161,7 @@ def _services(
 ) -> tuple[Container, JobWorker]:
     index, known, sessions = generations.index, make_identities(settings, database), SessionService(database)
     work = _work(settings, database, index, known.quotas, stack)
-    legs = _leg_guards(settings)
+    legs = _leg_guards(settings, has_pages=index.visual is not None)
     rerank_guard = make_guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s)
     pace, reconciler = Pace(settings.reindex.max_slowdown), Reconciler(database, index)
     retrieve = _retrieve(settings, database, index, legs, rerank_guard, pace)
@@ -197,6 +176,9 @@ def _services(
         identities=known,
         ingest=work.ingest,
         removal=work.removal,
+        bulk_removal=BulkRemoval(database, work.removal),
+        versions=VersionService(database, work.rights, owner=work.owner, lease_s=settings.jobs.lease_s),
+        worker=work.worker,
         jobs=work.desk,
         feed=work.feed,
         files=work.files,
@@ -234,12 +216,14 @@ def _work(settings: Settings, database: Sql, index: Index, quotas: QuotaService,
     files, chunker = FileStore(settings.files_folder), Chunker(lambda: index.semantic.encoder, settings.chunking)
     parser = ParserPool(settings.parsing)
     stack.push_async_callback(parser.close)
-    removal, rights = Removal(database, index, **mine), RightsService(database, index, **mine)
-    pipeline = Pipeline(database, index, chunker, parser, files, quotas, removal, **mine)
-    sweep = Housekeeping(database, files, settings.jobs)
-    worker = JobWorker(database, pipeline, removal, rights, sweep, settings.jobs, owner=owner)
-    intake = Intake(database, chunker, **mine)
-    ingest = IngestService(database, intake, pipeline, quotas, owner=owner, wake=worker.wake)
+    removal, rights = Removal(database, index, files, **mine), RightsService(database, index, **mine)
+    pages = PageCapture(database, parser, index.visual, owner=owner) if index.visual else None
+    pipeline = Pipeline(database, index, chunker, make_reader(settings, parser), pages, files, quotas, removal, **mine)
+    retention = Retention(database, removal, settings.documents, failed_days=settings.jobs.retention_days)
+    sweep, held = Housekeeping(database, files, retention, settings.jobs), Held()
+    worker = JobWorker(database, pipeline, removal, rights, sweep, held, settings.jobs, owner=owner)
+    intake = Intake(database, chunker, **mine, seen_by=index.visual.encoder.fingerprint if index.visual else None)
+    ingest = IngestService(database, intake, pipeline, quotas, held, owner=owner, wake=worker.wake)
     stack.push_async_callback(ingest.close)
     feed = JobFeed(database, _bell(settings, stack))
     database.listen(TOPIC, feed.changed)
@@ -258,11 +242,14 @@ def _bell(settings: Settings, stack: AsyncExitStack) -> Bell | None:
 def _retrieve(
     settings: Settings, database: Sql, index: Index, legs: dict[LegName, Guard], rerank_guard: Guard, pace: Pace
 ) -> RetrieveService:
+    searches = search_batcher(index, max_waiting=_SEARCHES_WAITING)
+    pages = PageSearch(database, index.visual, legs["visual"], searches) if index.visual else None
     return RetrieveService(
         index=index,
         guards=legs,
-        searches=search_batcher(index, max_waiting=_SEARCHES_WAITING),
+        searches=searches,
         hydrations=hydration_batcher(database, max_waiting=_SEARCHES_WAITING),
+        pages=pages,
         reranker=load_reranker(settings.retrieval.rerank_model) if settings.retrieval.rerank_model else None,
         rerank_guard=rerank_guard,
         settings=settings.retrieval,
@@ -286,17 +273,13 @@ def _chat(
     return ChatService(sessions, retrieve, extractive, chain, quotas, settings.chat)
 
 
-def _write_guard(settings: Settings) -> Guard:
-    limit_s = settings.milvus.write_timeout_s
-    return make_guard("index", permits=_WRITES_AT_ONCE, wait_s=limit_s, timeout_s=limit_s, attempts=settings.milvus.attempts)
-
-
-def _leg_guards(settings: Settings) -> dict[LegName, Guard]:
+def _leg_guards(settings: Settings, *, has_pages: bool) -> dict[LegName, Guard]:
     own = settings.milvus
     permits: dict[LegName, int] = {
         "semantic": own.concurrency_semantic,
         "sparse": own.concurrency_sparse,
         "domain": own.concurrency_domain,
+        **({"visual": own.concurrency_visual} if has_pages else {}),
     }
     return {
         leg: make_guard(leg, permits=count, wait_s=own.queue_wait_s, timeout_s=own.timeout_s, attempts=own.attempts)

@@ -20,7 +20,7 @@ _log = get_logger(__name__)
 
 
 class Opening:
-    """Holds the data directory for this process alone, and the container once it is open.
+    """Holds the data directory, for this process alone where it ``is_alone``, and the container once it is open.
 
     Entering raises StartupError for what is missing or wrong, UnavailableError for what does not answer. One that ``waits``
     goes on trying in the background instead, where that is elsewhere: in this process it would never come back. One that is
@@ -28,12 +28,19 @@ class Opening:
     """
 
     def __init__(
-        self, settings: Settings, announce: Announce = lambda _: None, *, waits: bool = False, reindexing: bool = False
+        self,
+        settings: Settings,
+        announce: Announce = lambda _: None,
+        *,
+        waits: bool = False,
+        is_alone: bool = True,
+        reindexing: bool = False,
     ) -> None:
         self._settings = settings
+        self._is_alone = is_alone
+        self._reindexing = reindexing
         self._announce = announce
         self._waits = waits and not settings.is_embedded
-        self._reindexing = reindexing
         self._stack = AsyncExitStack()
         self._opened: Container | None = None
         self._trying: asyncio.Task[None] | None = None
@@ -60,7 +67,8 @@ class Opening:
         """Open the container, or begin to wait for what it needs."""
         _share_arenas()
         async with self._stack:
-            self._stack.enter_context(DataDirectory(self._settings.data_dir))
+            if self._is_alone:
+                self._stack.enter_context(DataDirectory(self._settings.data_dir))
             try:
                 await self._open()
             except UnavailableError as error:
@@ -80,7 +88,9 @@ class Opening:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        opening = open_container(self._settings, self._announce, reindexing=self._reindexing)
+        # Beside others it is a worker: it sees no retrieval, and cannot know what reindexing does to it.
+        serves, reindexing = self._is_alone, self._reindexing
+        opening = open_container(self._settings, self._announce, serves=serves, reindexing=reindexing)
         self._opened = await self._stack.enter_async_context(opening)
 
     async def _try_again(self) -> None:

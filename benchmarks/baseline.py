@@ -60,7 +60,8 @@ def _one_by_one(container: Container, queries: Sequence[str]) -> tuple[float, fl
 
 
 async def _passages(container: Container) -> list[str]:
-    everything = lambda t: InventoryRepository(t).visible("0", "f" * 64)  # noqa: E731
+    semantic = container.index.generations[SEMANTIC]
+    everything = lambda t: InventoryRepository(t).visible("0", "f" * 64, semantic)  # noqa: E731
     ids = sorted(await container.database.read(DEFAULT_TENANT, everything))
     texts: list[str] = []
     for start in range(0, len(ids), 500):

@@ -42,6 +42,9 @@ def test_the_environment_wins_over_the_file_key_by_key(config, monkeypatch):
         ("retrieval: {weights: {semantic: 2}}", "retrieval.weights.semantic"),
         ("milvus: {timeout_s: 0}", "milvus.timeout_s"),
         ("domains: {Law!: {}}", "domains"),
+        ("routing: {rules: [{name: a, route: fax}]}", "routing.rules.0.route"),
+        ("routing: {rules: [{name: a, route: ocr, percent: 101}]}", "routing.rules.0.percent"),
+        ("routing: {rules: [{name: a, route: ocr}, {name: a, route: text}]}", "routing.rules"),
         ("llm: {providers: [{name: a, base_url: b, model: c, key: d}]}", "llm.providers.0.key"),
     ],
 )

@@ -19,7 +19,7 @@ from advanced_rag.api.body import StrictJsonRoute, bounded_stream, parse_json
 from advanced_rag.api.schemas.documents import UploadIn
 from advanced_rag.config import UploadSettings
 from advanced_rag.container import Container
-from advanced_rag.exceptions import BodyTooLargeError, InvalidRequestError, MalformedBodyError
+from advanced_rag.exceptions import BodyTooLargeError, InvalidRequestError, MalformedFormError
 from advanced_rag.models.documents import Source, TenantId
 from advanced_rag.storage.files import FileStore
 
@@ -52,7 +52,7 @@ class Upload:
 async def received(request: Request, files: FileStore, tenant: TenantId) -> AsyncIterator[list[Upload]]:
     """Take the files of a request into the store; what the block raises takes them out again.
 
-    Raises BodyTooLargeError, BodyTooSlowError, MalformedBodyError, InvalidRequestError, FileStoreError.
+    Raises BodyTooLargeError, BodyTooSlowError, MalformedFormError, InvalidRequestError, FileStoreError.
     """
     settings: UploadSettings = request.app.state.settings.uploads
     saved: list[Source] = []
@@ -95,7 +95,7 @@ async def _form(request: Request, settings: UploadSettings) -> AsyncIterator[Any
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
             raise BodyTooLargeError(f"more than {settings.max_files} files in one request") from None
-        raise MalformedBodyError("the body is not valid multipart/form-data") from None
+        raise MalformedFormError("the body is not valid multipart/form-data") from None
     try:
         yield form
     finally:

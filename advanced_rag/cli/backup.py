@@ -4,24 +4,20 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from advanced_rag.auth.secret import SECRET_FILE
 from advanced_rag.cli.terminal import announce, err, out
 from advanced_rag.config import Settings
 from advanced_rag.environment import load_settings
 from advanced_rag.exceptions import BackupError
-from advanced_rag.models.holds import Receipt
 from advanced_rag.opening import DataDirectory, is_in_use
 from advanced_rag.services.backup import back_up
-from advanced_rag.services.restore import Receipts, Restored
+from advanced_rag.services.restore import Receipts, Restored, read_receipts
 from advanced_rag.services.restore import restore as restore_backup
 from advanced_rag.storage.archive import Manifest
 from advanced_rag.telemetry.logs import logging_to_stderr
 
-_RECEIPTS = TypeAdapter(list[Receipt])
 File = Annotated[Path, typer.Argument(help="The file of the backup.")]
 
 
@@ -85,14 +81,10 @@ def _tell_of(settings: Settings, restored: Restored) -> None:
 
 
 def _receipts(options: list[str]) -> Receipts:
-    return {tenant: _read_receipts(Path(file)) for tenant, _, file in (option.partition("=") for option in options)}
-
-
-def _read_receipts(file: Path) -> list[Receipt]:
-    try:
-        return _RECEIPTS.validate_python(orjson.loads(file.read_bytes())["receipts"])
-    except (OSError, KeyError, TypeError, orjson.JSONDecodeError, ValidationError) as error:
-        raise BackupError(f"--receipts: TENANT=FILE, with an answer of /v1/receipts ({type(error).__name__})") from None
+    named = [option.partition("=") for option in options]
+    if not all(tenant and file for tenant, _, file in named):
+        raise BackupError("--receipts: say TENANT=FILE")
+    return {tenant: read_receipts(Path(file)) for tenant, _, file in named}
 
 
 def _quiet(settings: Settings) -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ import typer
 from advanced_rag import __version__
 from advanced_rag.api.app import create_app
 from advanced_rag.api.server import BACKLOG, Server, bind
-from advanced_rag.cli import audit, backup, documents, identities, reindex
+from advanced_rag.cli import audit, backup, documents, identities, ingest, jobs, reindex, worker
 from advanced_rag.cli.terminal import announce, err, opened, out, run_to_end
 from advanced_rag.client import ApiError
 from advanced_rag.config import Settings
@@ -21,10 +21,12 @@ from advanced_rag.telemetry.logs import logging_to_stderr
 from advanced_rag.telemetry.tracing import tracing
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Retrieval and chat over your own documents.")
-for command in (documents.ingest, documents.search, documents.ask, documents.status, documents.verify):
+for command in (ingest.ingest, documents.search, documents.ask, documents.status, documents.verify):
     cli.command()(command)
 cli.command()(backup.backup)
 cli.command()(backup.restore)
+cli.command()(worker.worker)
+cli.add_typer(jobs.jobs, name="jobs")
 cli.add_typer(identities.tenants, name="tenants")
 cli.add_typer(identities.keys, name="keys")
 cli.add_typer(audit.audit, name="audit")

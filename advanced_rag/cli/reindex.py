@@ -11,7 +11,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from advanced_rag.cli.documents import Url, with_client
+from advanced_rag.cli.service import Url, with_client
 from advanced_rag.cli.terminal import err, out
 from advanced_rag.client import AsyncClient
 from advanced_rag.exceptions import ReindexError, StartupError

@@ -43,6 +43,9 @@ from advanced_rag.config.documents import (
     ChunkingSettings as ChunkingSettings,
 )
 from advanced_rag.config.documents import (
+    DocumentSettings as DocumentSettings,
+)
+from advanced_rag.config.documents import (
     ExamplesSettings as ExamplesSettings,
 )
 from advanced_rag.config.documents import (
@@ -56,6 +59,12 @@ from advanced_rag.config.documents import (
 )
 from advanced_rag.config.documents import (
     ParsingSettings as ParsingSettings,
+)
+from advanced_rag.config.documents import (
+    RoutingSettings as RoutingSettings,
+)
+from advanced_rag.config.documents import (
+    RuleSettings as RuleSettings,
 )
 from advanced_rag.config.documents import (
     UploadSettings as UploadSettings,
@@ -128,6 +137,7 @@ class Settings(BaseSettings):
     visual: VisualSettings = VisualSettings()
     domains: dict[DomainName, DomainSettings] = Field(default={"general": DomainSettings()}, max_length=16)
     parsing: ParsingSettings = ParsingSettings()
+    routing: RoutingSettings = RoutingSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     fetch: FetchSettings = FetchSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
@@ -135,6 +145,7 @@ class Settings(BaseSettings):
     llm: LlmSettings = LlmSettings()
     features: FeatureSettings = FeatureSettings()
     examples: ExamplesSettings = ExamplesSettings()
+    documents: DocumentSettings = DocumentSettings()
     uploads: UploadSettings = UploadSettings()
     jobs: JobSettings = JobSettings()
     reindex: ReindexSettings = ReindexSettings()

@@ -34,6 +34,7 @@ class VisualSettings(Section):
     longest_side_px: int = Field(1024, ge=224, le=4096)
     max_pages: int = Field(500, ge=1, le=10_000)
     candidates: int = Field(100, ge=1, le=1000)
+    query_timeout_s: Seconds = 5.0
 
 
 class DomainSettings(Section):
@@ -49,6 +50,7 @@ class WeightSettings(Section):
     semantic: float = Field(0.5, ge=0, le=1)
     sparse: float = Field(0.5, ge=0, le=1)
     domain: float = Field(0.5, ge=0, le=1)
+    visual: float = Field(0.5, ge=0, le=1)
 
 
 class RetrievalSettings(Section):

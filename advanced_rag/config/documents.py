@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, IPvAnyNetwork, StringConstraints
+from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints
 
 from advanced_rag.config.base import Seconds, Section
+from advanced_rag.models.parsed import DocumentKind
+from advanced_rag.models.routing import Route
 
 LanguageCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]{2,32}$")]
+RuleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+-]+/([a-z0-9.+-]+|\*)$")]
 HostPattern = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")]
 
 
@@ -45,6 +49,41 @@ class ParsingSettings(Section):
     ocr: OcrSettings = OcrSettings()
 
 
+class RuleSettings(Section):
+    """Files that go one way: what is left out holds for every file."""
+
+    name: RuleName
+    route: Route
+    kinds: list[DocumentKind] = Field(default=[], max_length=8)
+    has_scans: bool | None = None
+    media_types: list[MediaType] = Field(default=[], max_length=64)
+    min_bytes: int | None = Field(None, ge=0)
+    max_bytes: int | None = Field(None, ge=0)
+    min_pages: int | None = Field(None, ge=0)
+    max_pages: int | None = Field(None, ge=0)
+    tenants: list[str] = Field(default=[], max_length=1000)
+    percent: float = Field(100.0, ge=0, le=100)
+
+
+def _distinct(rules: list[RuleSettings]) -> list[RuleSettings]:
+    if len({rule.name for rule in rules}) < len(rules):
+        raise ValueError("two rules have the same name")
+    return rules
+
+
+class RoutingSettings(Section):
+    """Which way a file goes: the first rule that fits and can be followed decides, else its text is read as it stands."""
+
+    rules: Annotated[list[RuleSettings], AfterValidator(_distinct)] = Field(
+        default=[
+            RuleSettings(name="pictures", route="visual", kinds=["visual"]),
+            RuleSettings(name="scans", route="ocr", has_scans=True),
+            RuleSettings(name="unreadable", route="visual", kinds=["scanned"]),
+        ],
+        max_length=100,
+    )
+
+
 class ChunkingSettings(Section):
     """The size of the pieces documents are cut into."""
 
@@ -74,6 +113,14 @@ class UploadSettings(Section):
     max_body_bytes: int = Field(536_870_912, ge=1024)
 
 
+class DocumentSettings(Section):
+    """How long what is no longer found of documents is kept."""
+
+    keep_versions: int = Field(10, ge=0, le=10_000)
+    version_days: int = Field(365, ge=1, le=36_500)
+    tombstone_days: int = Field(365, ge=1, le=36_500)
+
+
 class JobSettings(Section):
     """Background work: ingestion of what was taken in, and purges of old vectors."""
 
@@ -84,6 +131,7 @@ class JobSettings(Section):
     max_attempts: int = Field(8, ge=1, le=100)
     max_retakes: int = Field(5, ge=1, le=100)
     retention_days: int = Field(7, ge=1, le=3650)
+    metrics_port: int | None = Field(None, ge=1, le=65535)
 
 
 class ExamplesSettings(Section):

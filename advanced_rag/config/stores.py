@@ -40,6 +40,7 @@ class MilvusSettings(Section):
     concurrency_semantic: int = Field(10, ge=1, le=100)
     concurrency_sparse: int = Field(10, ge=1, le=100)
     concurrency_domain: int = Field(5, ge=1, le=100)
+    concurrency_visual: int = Field(5, ge=1, le=100)
     queue_wait_s: Seconds = 1.0
 
 

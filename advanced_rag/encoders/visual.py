@@ -5,6 +5,7 @@ model's own processor puts the visual prompt before a page, and query prefix and
 """
 
 import hashlib
+import io
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 import orjson
-from PIL.Image import Image
+from PIL.Image import DecompressionBombError, DecompressionBombWarning, Image
+from PIL.Image import open as open_image
 
 from advanced_rag.config import VisualSettings
 from advanced_rag.encoders.base import Vectors
 from advanced_rag.encoders.load import locate_model
 from advanced_rag.exceptions import EncoderError, StartupError
+from advanced_rag.file_errors import UnrenderableError
 
 T = TypeVar("T", str, Image)
+Picture = Image
 
 _TINY = np.float32(1e-12)
 _TRAINED_TYPES = {"MultiVectorEncoder", "ColBERT"}
@@ -59,6 +63,21 @@ class VisualEncoder:
             except (RuntimeError, ValueError, OSError) as error:  # out of memory; an image of no use, or cut off
                 raise EncoderError("the visual encoder failed") from error
         return [_unit(np.asarray(vectors, dtype=np.float32)) for vectors in found]
+
+
+def opened(jpeg: bytes, longest_side_px: int) -> Image:
+    """Return a page that was drawn elsewhere, where a stranger's file may have been in charge.
+
+    Raises UnrenderableError unless it is a JPEG of the size that was asked for.
+    """
+    try:
+        image = open_image(io.BytesIO(jpeg), formats=("JPEG",))
+        if max(image.size) > longest_side_px:
+            raise UnrenderableError
+        image.load()
+    except (OSError, SyntaxError, ValueError, DecompressionBombError, DecompressionBombWarning):
+        raise UnrenderableError from None
+    return image
 
 
 def load_visual_encoder(path: str, settings: VisualSettings) -> VisualEncoder:

@@ -6,32 +6,33 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-from advanced_rag.encoders.base import Vectors
 from advanced_rag.exceptions import OverloadedError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 QUERIES, PASSAGES, STOP = 0, 1, 2
 _CLOSING_TIMEOUT_S = 30
-
-Encode = Callable[[Sequence[str]], Vectors]
 
 
 @dataclass(order=True, slots=True)
 class _Task:
     priority: int
     number: int
-    encode: Encode = field(compare=False)
-    texts: Sequence[str] = field(compare=False)
-    result: "Future[Vectors]" = field(compare=False)
+    encode: Callable[[Any], Any] = field(compare=False)
+    batch: Sequence[Any] = field(compare=False)
+    result: "Future[Any]" = field(compare=False)
 
 
 class EncoderWorkers:
     """Runs encoders in threads of their own; at most ``max_waiting`` batches wait."""
 
-    def __init__(self, *, threads: int, max_waiting: int) -> None:
+    def __init__(self, *, threads: int, max_waiting: int, name: str = "encoder") -> None:
         self._tasks: queue.PriorityQueue[_Task] = queue.PriorityQueue(max_waiting)
         self._numbers = itertools.count()
-        self._threads = [threading.Thread(target=self._work, name=f"encoder-{n}", daemon=True) for n in range(threads)]
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()
 
@@ -45,11 +46,11 @@ class EncoderWorkers:
         """The batches that wait for their turn."""
         return self._tasks.qsize()
 
-    def submit(self, priority: int, encode: Encode, texts: Sequence[str]) -> "Future[Vectors]":
+    def submit(self, priority: int, encode: Callable[[Sequence[T]], R], batch: Sequence[T]) -> "Future[R]":
         """Queue one batch; raises OverloadedError when too many wait."""
-        result: Future[Vectors] = Future()
+        result: Future[R] = Future()
         try:
-            self._tasks.put_nowait(_Task(priority, next(self._numbers), encode, texts, result))
+            self._tasks.put_nowait(_Task(priority, next(self._numbers), encode, batch, result))
         except queue.Full:
             raise OverloadedError("the encoder has too much to do") from None
         return result
@@ -69,10 +70,10 @@ class EncoderWorkers:
             if not task.result.set_running_or_notify_cancel():
                 continue
             try:
-                task.result.set_result(task.encode(task.texts))
+                task.result.set_result(task.encode(task.batch))
             except Exception as error:  # noqa: BLE001 - handed to the caller: the thread must outlive it
                 task.result.set_exception(error)
 
 
-def _nothing(_texts: Sequence[str]) -> Vectors:
+def _nothing(_batch: Sequence[Any]) -> None:
     raise AssertionError("the stop mark is never encoded")

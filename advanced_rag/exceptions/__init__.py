@@ -3,7 +3,7 @@
     RagError
     ├── StartupError                  one clear line, exit status 1
     ├── InvalidRequestError     4xx   the caller must change something
-    │   ├── MalformedBodyError  400
+    │   ├── MalformedBodyError, MalformedFormError 400
     │   ├── UnsupportedMediaTypeError 415
     │   ├── BodyTooLargeError   413
     │   ├── BodyTooSlowError    408
@@ -103,6 +103,13 @@ class MalformedBodyError(InvalidRequestError):
     """The body is not strict UTF-8 JSON."""
 
     code = "malformed_json"
+    status = 400
+
+
+class MalformedFormError(InvalidRequestError):
+    """The body is not what multipart/form-data is."""
+
+    code = "malformed_form"
     status = 400
 
 

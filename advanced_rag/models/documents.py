@@ -12,7 +12,7 @@ T = TypeVar("T")
 TenantId = NewType("TenantId", str)
 DEFAULT_TENANT = TenantId("default")
 
-IngestStatus = Literal["created", "replaced", "unchanged", "failed"]
+IngestStatus = Literal["created", "replaced", "updated", "unchanged", "failed"]
 VersionState = Literal["indexing", "current", "superseded", "failed"]
 
 
@@ -27,8 +27,27 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What the text of a ``version`` brings along: the hash that tells its content, and what is known of its file.
+
+    It is taken only while the document stands as it did: at its ``current`` version, and the ``last`` one there is.
+    """
+
+    version: int
+    content_hash: str
+    source: Mapping[str, Any] | None
+    current: int
+    last: int
+
+    @property
+    def has_pages_seen(self) -> bool:
+        """Whether there may be vectors of its pages: those of older versions are purged."""
+        return self.version == self.current and (self.source or {}).get("route") == "visual"
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentInput:
-    """One document as the caller hands it in: a text whose ``title`` is settled, or a file that may bring its title."""
+    """One document as it is handed in: a text whose ``title`` is settled, or a file that may bring its title."""
 
     id: str
     title: str
@@ -37,6 +56,7 @@ class DocumentInput:
     domain: str | None = None
     rights: Rights | None = None  # None leaves them as they are
     source: Source | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +104,34 @@ class DocumentVersion:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInfo:
-    """A document as it is listed."""
+    """A document as it is listed; text and what is known of its file only where one is asked for."""
 
     document: DocumentVersion
     chunks: int
     created_at: datetime
     updated_at: datetime
     text: str | None = None
+    expires_at: datetime | None = None
+    source: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A version as its document's history tells of it; its text only where one is asked for."""
+
+    document: DocumentVersion
+    state: VersionState
+    chunks: int
+    bytes: int
+    created_at: datetime
+    content_hash: str
+    source: Mapping[str, Any] | None
+    text: str = ""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is what is found now."""
+        return self.state == "current"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,11 @@ class Generation:
         """The name of the Milvus collection."""
         return f"{self.kind}_g{self.number}"
 
+    @property
+    def domain(self) -> str | None:
+        """The domain it is for; None for all documents."""
+        return domain_of(self.kind)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredGeneration:

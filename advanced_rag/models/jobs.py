@@ -12,6 +12,7 @@ JobKind = Literal["ingest", "purge", "label"]
 JobState = Literal["queued", "running", "ready", "failed", "cancelled", "dead"]
 Stage = Literal["received", "parsed", "classified", "chunked", "embedded", "indexed", "ready"]
 
+SUPERSEDED, SUPERSEDED_MESSAGE = "superseded", "a newer version or a deletion of the document came in meanwhile"
 STAGES: tuple[Stage, ...] = get_args(Stage)
 ENDED: tuple[JobState, ...] = ("ready", "failed", "cancelled", "dead")
 _SHARES: Mapping[Stage, float] = {

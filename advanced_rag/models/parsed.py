@@ -5,6 +5,12 @@ from typing import Literal
 
 DocumentKind = Literal["text", "scanned", "visual", "table", "code"]
 
+# look: leave pictures unread, and say so; text: likewise, and refuse what says nothing else; ocr: read them as well
+Depth = Literal["look", "text", "ocr"]
+
+OCR_UNAVAILABLE = "ocr_unavailable"  # the note on text in pictures that nobody read
+DRAWABLE = frozenset({"application/pdf", "image/png", "image/jpeg", "image/tiff"})  # media types with pages to look at
+
 
 @dataclass(frozen=True, slots=True)
 class PageStart:
@@ -40,3 +46,8 @@ class Parsed:
     features: tuple[PageFeatures, ...]
     kind: DocumentKind
     notes: tuple[str, ...]
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether there are pictures, in it or in the files in it, whose text was not recognised."""
+        return any(note.endswith(OCR_UNAVAILABLE) for note in self.notes)

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from advanced_rag.models.documents import Chunk, DocumentVersion
 from advanced_rag.models.filters import Filter
 
-LegName = Literal["semantic", "sparse", "domain"]
-SearchMode = Literal["hybrid", "semantic", "sparse", "domain"]
-ScoreKind = Literal["cosine", "bm25", "fused", "rerank", "mmr"]
+LegName = Literal["semantic", "sparse", "domain", "visual"]
+SearchMode = Literal["hybrid", "semantic", "sparse", "domain", "visual", "hybrid_visual"]
+ScoreKind = Literal["cosine", "bm25", "maxsim", "fused", "rerank", "mmr"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,11 @@ class Rights:
         own = self.subjects
         return own is None or asking is None or not own.isdisjoint(asking)
 
+    def is_wider_than(self, before: "Rights") -> bool:
+        """Tell whether somebody may see the document now who might not before."""
+        earlier, now = before.subjects, self.subjects
+        return earlier is not None and (now is None or not now <= earlier)
+
 
 def subjects(users: Iterable[str], groups: Iterable[str]) -> frozenset[str]:
     """Return what users and groups are called in access lists, so that none can pass for the other."""

@@ -1,12 +1,14 @@
 """The process that reads files: ``python -m advanced_rag.parsing.child``.
 
 It takes its settings and then one request after the other as lines of JSON on standard input, and answers each with a line:
-the parsed document, or the code of an error. JSON and not pickle, because a file that takes over this process must not
-get at the service by what the service unpacks.
+the parsed document, a page that was drawn, or the code of an error. JSON and not pickle, because a file that takes over this
+process must not get at the service by what the service unpacks.
 """
 
+import base64
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,13 +32,23 @@ def main() -> None:
         answers.flush()
 
 
-def _answer(request: dict[str, str], settings: ParsingSettings) -> dict[str, Any]:
+def _answer(request: dict[str, Any], settings: ParsingSettings) -> dict[str, Any]:
+    path = Path(request["path"])
     try:
-        return {"parsed": parse(Source(request["name"], Path(request["path"]).read_bytes()), settings)}
+        if "page" in request:
+            return {"jpeg": base64.b64encode(_drawn(path, request)).decode("ascii")}
+        return {"parsed": parse(Source(request["name"], path.read_bytes()), settings, request["depth"])}
     except FileError as error:
         return {"error": error.code}
     except MemoryError:
         return {"error": ParserOutOfMemoryError.code}
+
+
+def _drawn(path: Path, request: dict[str, Any]) -> bytes:
+    render = import_module("advanced_rag.parsing.render")  # loaded where it is needed, like the parsers
+    draw = render.render_image if request["media_type"].startswith("image/") else render.render_page
+    drawn: bytes = draw(path, request["page"], request["longest_side_px"])
+    return drawn
 
 
 def _taken_stdout() -> BinaryIO:

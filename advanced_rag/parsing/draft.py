@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from advanced_rag.config import ParsingSettings
-from advanced_rag.file_errors import CorruptFileError, NoTextError, TextTooLargeError
+from advanced_rag.file_errors import CorruptFileError, TextTooLargeError
 from advanced_rag.models.parsed import PageFeatures, PageStart, Parsed
 from advanced_rag.parsing.classify import classify, measure
 
@@ -69,15 +69,13 @@ class Draft:
 def finish(draft: Draft, settings: ParsingSettings) -> Parsed:
     """Join the pages, keep where each begins, and judge what kind of document it is.
 
-    Raises TextTooLargeError, and NoTextError when nothing but white space is left.
+    Raises TextTooLargeError.
     """
     texts = [clean(page.text).strip("\n") for page in draft.pages]
     features = tuple(page.features or measure(text) for page, text in zip(draft.pages, texts, strict=True))
     text = _BETWEEN_PAGES.join(texts)
     if len(text) > settings.max_text_chars:
         raise TextTooLargeError
-    if not text.strip():
-        raise NoTextError
     return Parsed(
         media_type=draft.media_type,
         title=_title(draft.title),

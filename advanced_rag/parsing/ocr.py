@@ -4,17 +4,17 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, ImageSequence
 
 from advanced_rag.config import OcrSettings, ParsingSettings
 from advanced_rag.file_errors import CorruptFileError, OcrUnavailableError, TooManyPagesError
-from advanced_rag.models.parsed import PageFeatures
+from advanced_rag.models.parsed import OCR_UNAVAILABLE, PageFeatures
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
 from advanced_rag.parsing.lines import to_markdown
 
-OCR_UNAVAILABLE = "ocr_unavailable"
 MAX_PIXELS = 25_000_000  # of one page: A3 at 300 dpi is 17 million
 _DATA_DIRS = ("/usr/share/tesseract-ocr/5/tessdata", "/usr/share/tessdata", "/usr/local/share/tessdata")
 _FORMATS = ("PNG", "JPEG", "TIFF")
@@ -46,18 +46,29 @@ def opened_reader(settings: OcrSettings) -> Iterator[Reader]:
 
 
 def parse_image(source: Source, settings: ParsingSettings) -> Draft:
-    """Read a picture, or each picture of a TIFF.
+    """Read a picture, or each picture of a TIFF; where that is not possible, say so in a note.
 
-    Raises OcrUnavailableError, CorruptFileError, TooManyPagesError.
+    Raises CorruptFileError, TooManyPagesError.
     """
-    with opened_reader(settings.ocr) as reader, _opened(source.data) as image:
+    with _opened(source.data) as image:
         frames = getattr(image, "n_frames", 1)
-        if frames > min(settings.max_pages, settings.ocr.max_pages):
-            raise TooManyPagesError
-        texts = [to_markdown(reader(_gray(frame)), {}) for frame in ImageSequence.Iterator(image)]
         media_type = Image.MIME[image.format or "TIFF"]
-    pages = [Page(text, PageFeatures(len(text), image_share=1.0, is_recognised=True)) for text in texts]
-    return Draft(media_type, pages, is_paged=frames > 1)
+        if frames > settings.max_pages:
+            raise TooManyPagesError
+        texts = _recognised(image, frames, settings.ocr)
+    pages = [Page(text, PageFeatures(len(text), image_share=1.0, is_recognised=True)) for text in texts or [""] * frames]
+    return Draft(media_type, pages, is_paged=frames > 1, notes=[] if texts else [OCR_UNAVAILABLE])
+
+
+def _recognised(image: Image.Image, frames: int, settings: OcrSettings) -> list[str]:
+    """Return the text of each picture; nothing where there is no recognition."""
+    try:
+        with opened_reader(settings) as reader:
+            if frames > settings.max_pages:
+                raise TooManyPagesError
+            return [to_markdown(reader(_gray(frame)), {}) for frame in ImageSequence.Iterator(image)]
+    except OcrUnavailableError:
+        return []
 
 
 @contextmanager
@@ -73,6 +84,11 @@ def _gray(frame: Image.Image) -> Image.Image:
     if frame.width * frame.height > MAX_PIXELS:
         raise CorruptFileError
     return frame.convert("L")
+
+
+def is_available(settings: OcrSettings) -> bool:
+    """Tell whether pictures can be read here."""
+    return languages_dir(settings) is not None and find_spec("tesserocr") is not None
 
 
 def languages_dir(settings: OcrSettings) -> Path | None:

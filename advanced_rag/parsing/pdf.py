@@ -15,15 +15,14 @@ from advanced_rag.config import OcrSettings, ParsingSettings
 from advanced_rag.file_errors import (
     CorruptFileError,
     EncryptedFileError,
-    NoTextError,
     OcrUnavailableError,
     TooManyPagesError,
 )
-from advanced_rag.models.parsed import PageFeatures
+from advanced_rag.models.parsed import OCR_UNAVAILABLE, PageFeatures
 from advanced_rag.parsing.classify import PICTURED, measure
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
 from advanced_rag.parsing.lines import title_key, to_markdown
-from advanced_rag.parsing.ocr import MAX_PIXELS, OCR_UNAVAILABLE, opened_reader
+from advanced_rag.parsing.ocr import MAX_PIXELS, opened_reader
 
 OCR_STOPPED = "ocr_page_limit"
 PAGES_UNREADABLE = "unreadable_pages"
@@ -52,7 +51,7 @@ class _Content:
 def parse_pdf(source: Source, settings: ParsingSettings) -> Draft:
     """Read a PDF; pages that are pictures are recognised where that is possible.
 
-    Raises EncryptedFileError, CorruptFileError, TooManyPagesError, NoTextError, OcrUnavailableError.
+    Raises EncryptedFileError, CorruptFileError, TooManyPagesError.
     """
     with _opened(source.data) as document, corrupt_if_it_fails(pypdfium2.PdfiumError):
         if len(document) > settings.max_pages:
@@ -64,7 +63,6 @@ def parse_pdf(source: Source, settings: ParsingSettings) -> Draft:
         pictures = [number for number, content in enumerate(contents) if content.is_picture]
         if pictures:
             notes += _recognise(document, pages, pictures, settings.ocr)
-        _say_why_nothing(pages, pictures, notes)
         title = document.get_metadata_value("Title")
     return Draft("application/pdf", pages, title=title, is_paged=True, notes=notes)
 
@@ -164,9 +162,3 @@ def _rendered(document: pypdfium2.PdfDocument, number: int, dpi: int) -> Image.I
         return image
     finally:
         page.close()
-
-
-def _say_why_nothing(pages: list[Page], pictures: list[int], notes: list[str]) -> None:
-    if any(page.text.strip() for page in pages):
-        return
-    raise OcrUnavailableError if pictures and OCR_UNAVAILABLE in notes else NoTextError

@@ -1,6 +1,8 @@
 """Processes that read files, so that a hostile file harms nothing but itself."""
 
 import asyncio
+import base64
+import binascii
 import os
 import signal
 import sys
@@ -17,11 +19,11 @@ from advanced_rag.file_errors import (
     ParserTimeoutError,
     file_error,
 )
-from advanced_rag.models.parsed import PageFeatures, PageStart, Parsed
+from advanced_rag.models.parsed import Depth, PageFeatures, PageStart, Parsed
 
 _PASSED_ON = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TESSDATA_PREFIX")  # and no secret
 _BYTES_PER_CHAR = 4  # at most, in UTF-8; what JSON escapes in clean text takes two
-_MAX_REST_BYTES = 4_194_304  # of an answer beside the text: page starts and features
+_MAX_REST_BYTES = 16_777_216  # of an answer beside the text: page starts and features; or a page that was drawn
 _CHUNK_BYTES = 1_048_576
 
 
@@ -36,20 +38,31 @@ class ParserPool:
         self._waiting = 0
         self._is_closed = False
 
-    async def parse(self, path: Path, name: str) -> Parsed:
+    async def parse(self, path: Path, name: str, depth: Depth = "ocr") -> Parsed:
         """Read a file that is called ``name``; cancelling this ends the process that does it.
 
         Raises FileError when the file cannot be read, OverloadedError when too many wait.
         """
+        named = name.encode("utf-8", "replace").decode("utf-8")
+        return await asyncio.to_thread(_parsed, await self._ask(_request(path, name=named, depth=depth)))
+
+    async def render(self, path: Path, media_type: str, number: int, longest_side_px: int) -> bytes:
+        """Draw a page, from 0, of a file of a type that is drawable; returns a JPEG.
+
+        Raises FileError when the page cannot be drawn, OverloadedError when too many files wait.
+        """
+        wanted = _request(path, media_type=media_type, page=number, longest_side_px=longest_side_px)
+        return await asyncio.to_thread(_drawn, await self._ask(wanted))
+
+    async def _ask(self, request: bytes) -> bytes:
         if self._waiting >= self._settings.queue + self._settings.processes:
             raise OverloadedError("too many files wait to be read")
         self._waiting += 1
         try:
             async with self._turns:
-                answer = await self._answer(_request(path, name))
+                return await self._answer(request)
         finally:
             self._waiting -= 1
-        return await asyncio.to_thread(_parsed, answer)
 
     async def close(self) -> None:
         """End all processes; files they are reading fail."""
@@ -154,19 +167,31 @@ class _Child:
         raise ParserCrashedError
 
 
-def _request(path: Path, name: str) -> bytes:
-    return orjson.dumps({"path": str(path.absolute()), "name": name.encode("utf-8", "replace").decode("utf-8")})
+def _request(path: Path, **wanted: str | int) -> bytes:
+    return orjson.dumps({"path": str(path.absolute()), **wanted})
 
 
 def _parsed(answer: bytes) -> Parsed:
     """Make the document, or the error, of an answer; raises ParserCrashedError when it is neither."""
     try:
-        content: dict[str, Any] = orjson.loads(answer)
-        if "error" in content:
-            raise file_error(content["error"])
-        found = content["parsed"]
+        found = _content(answer)["parsed"]
         pages = tuple(PageStart(**item) for item in found.pop("pages"))
         features = tuple(PageFeatures(**item) for item in found.pop("features"))
         return Parsed(**found | {"pages": pages, "features": features, "notes": tuple(found["notes"])})
     except (orjson.JSONDecodeError, KeyError, TypeError):
         raise ParserCrashedError from None
+
+
+def _drawn(answer: bytes) -> bytes:
+    """Return the picture, or the error, of an answer; raises ParserCrashedError when it is neither."""
+    try:
+        return base64.b64decode(_content(answer)["jpeg"], validate=True)
+    except (orjson.JSONDecodeError, KeyError, TypeError, binascii.Error):
+        raise ParserCrashedError from None
+
+
+def _content(answer: bytes) -> dict[str, Any]:
+    content: dict[str, Any] = orjson.loads(answer)
+    if "error" in content:
+        raise file_error(content["error"])
+    return content

@@ -24,6 +24,11 @@ class Deadline:
         """Return the deadline that lies ``seconds`` ahead."""
         return cls(clock() + seconds, clock)
 
+    @property
+    def has_passed(self) -> bool:
+        """Whether nothing is left."""
+        return self.clock() >= self.at
+
     def remaining(self) -> float:
         """Return the seconds left; raises DeadlineExceededError when there are none."""
         left = self.at - self.clock()

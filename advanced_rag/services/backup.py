@@ -17,7 +17,7 @@ from advanced_rag import __version__
 from advanced_rag.auth.secret import SECRET_FILE, derive
 from advanced_rag.config import Settings
 from advanced_rag.models.documents import TenantId
-from advanced_rag.models.index import Generation, domain_of
+from advanced_rag.models.index import Generation
 from advanced_rag.storage.archive import ArchiveWriter, Manifest, writing
 from advanced_rag.storage.backup import Snapshot, snapshotting
 from advanced_rag.storage.vectors import VectorStore
@@ -103,7 +103,7 @@ def _add_vectors(
 
 def _vector_lines(store: VectorStore, snapshot: Snapshot, generation: Generation) -> Iterator[bytes]:
     """Yield tenant, id and vector of every chunk of the snapshot; no vector where the index has none (any more)."""
-    for tenant, page in by_tenant(snapshot.visible_chunks(domain_of(generation.kind))):
+    for tenant, page in by_tenant(snapshot.visible_chunks(generation)):
         found = store.vectors(generation, tenant, page)
         for chunk_id in page:
             vector = found.get(chunk_id)

@@ -30,6 +30,13 @@ class Chunker:
         return chunk_text(text, title, encoder.tokenizer, limits, pages)
 
 
+def with_every_page(spans: Sequence[Span], pages: Sequence[PageStart]) -> list[Span]:
+    """Return the spans in their order, with one that holds nothing for each page that has none."""
+    numbers = {span.page for span in spans}
+    empty = [Span(page.start, page.start, (), 0, page.number) for page in pages if page.number not in numbers]
+    return sorted([*spans, *empty], key=lambda span: span.page or 0)
+
+
 def chunks_of(tenant: TenantId, document_id: str, version: int, text: str, spans: Sequence[Span]) -> tuple[Chunk, ...]:
     """Return the chunks that spans of a version's text are."""
     return tuple(

@@ -1,11 +1,15 @@
 """Looking at documents."""
 
+from datetime import datetime
+
 from advanced_rag.exceptions import NotFoundError
-from advanced_rag.models.documents import DocumentInfo, Page
+from advanced_rag.models.deletion import Tombstone
+from advanced_rag.models.documents import DocumentInfo, Page, TenantId
 from advanced_rag.models.identity import Principal
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.documents import DocumentRepository
+from advanced_rag.storage.retention import Tombstones
 
 
 class DocumentService:
@@ -34,6 +38,17 @@ class DocumentService:
         return await self._database.read(
             principal.tenant, lambda c: DocumentRepository(c).page(limit, cursor, principal.reader)
         )
+
+    async def deleted(self, tenant: TenantId, limit: int, cursor: str | None) -> Page[Tombstone]:
+        """List deleted documents that have not come back, the last deleted first."""
+        return await self._database.read(tenant, lambda c: Tombstones(c).page(limit, cursor))
+
+    async def expire_at(self, principal: Principal, document_id: str, moment: datetime | None) -> None:
+        """Say when a document is to be deleted by itself; raises NotFoundError."""
+        if not await self._database.write(
+            principal.tenant, lambda c: DocumentRepository(c).expire_at(document_id, moment, principal.reader)
+        ):
+            raise NotFoundError("no such document")
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         """Return the number of documents and of chunks."""

@@ -11,7 +11,8 @@ from advanced_rag.models.reindex import Comparison, EvaluationSet, Quality
 from advanced_rag.models.retrieval import Candidate, LegName
 from advanced_rag.ranking.fuse import fuse
 from advanced_rag.ranking.quality import ndcg, recall
-from advanced_rag.services.index import Collection, Index
+from advanced_rag.services.index import Index
+from advanced_rag.services.layout import Collection
 from advanced_rag.services.pace import FULL_SPEED, Tempo
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.hydration import hydrate

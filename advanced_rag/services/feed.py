@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from advanced_rag.exceptions import RagError, SlowConsumerError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.jobs import JobEvent
 from advanced_rag.services.sql import Sql
+from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.job_log import JobLog
 from advanced_rag.storage.shared import Bell
 from advanced_rag.telemetry import metrics
@@ -96,12 +98,12 @@ class JobFeed:
 
         async with self._listening(tenant, wants) as (listener, newest):
             at = newest if after is None else after
-            while missed := await self._database.read(
-                tenant,
-                lambda t, at=at: JobLog(t).events(at, _PAGE, job_id=job_id, user_id=user_id),  # type: ignore[misc]
-            ):
+            while after is not None:
+                missed = await self._database.read(tenant, partial(_missed, at, job_id, user_id))
                 for event in missed:
                     yield event
+                if not missed:
+                    break
                 at = missed[-1].number
             async for event in _taken(listener):
                 if event.number > at:
@@ -110,8 +112,11 @@ class JobFeed:
 
     @asynccontextmanager
     async def _listening(self, tenant: TenantId, wants: Callable[[JobEvent], bool]) -> AsyncIterator[tuple[_Listener, int]]:
-        newest = await self._database.read(tenant, lambda t: JobLog(t).last())
-        channel = self._channels.setdefault(tenant, _Channel(newest))
+        if tenant not in self._channels:
+            newest = await self._database.read(tenant, lambda t: JobLog(t).last())
+            self._channels.setdefault(tenant, _Channel(newest))
+        channel = self._channels[tenant]
+        newest = channel.at
         listener = _Listener(wants)
         channel.listeners.add(listener)
         if channel.reader is None:
@@ -152,6 +157,10 @@ class JobFeed:
     def _ring(self, tenant: TenantId) -> None:
         if tenant in self._channels:
             self._channels[tenant].bell.set()
+
+
+def _missed(after: int, job_id: str | None, user_id: str | None, transaction: TenantTransaction) -> list[JobEvent]:
+    return JobLog(transaction).events(after, _PAGE, job_id=job_id, user_id=user_id)
 
 
 async def _taken(listener: _Listener) -> AsyncIterator[JobEvent]:

@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 from advanced_rag.exceptions import ConflictError, RagError, StartupError, VectorStoreRefusedError
-from advanced_rag.models.index import SPARSE, Generation
+from advanced_rag.models.index import SPARSE, VISUAL, Generation
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.embedding import Embedder
-from advanced_rag.services.index import Collection, Index, Layout
+from advanced_rag.services.index import Index
+from advanced_rag.services.layout import Collection, Layout
 from advanced_rag.services.sql import Sql
+from advanced_rag.services.visual import VisualEmbedder
 from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.vectors import VectorStore
 from advanced_rag.telemetry.logs import get_logger
@@ -37,11 +39,12 @@ class Generations:
         database: Sql,
         store: VectorStore,
         guard: Guard,
+        visual: VisualEmbedder | None,
         wanted: Mapping[str, Generation],
         embedders: Mapping[str, Embedder],
         load: LoadEmbedder,
     ) -> None:
-        self.index = Index(store, guard, self.follow)
+        self.index = Index(store, guard, database, visual, self.follow)
         self.wanted = wanted
         self._database = database
         self._store = store
@@ -64,6 +67,8 @@ class Generations:
         await self._make_live()
         await self.follow()
         await self._give_up_unusable()
+        if VISUAL in self.outdated:
+            raise StartupError("visual.model: the visual index was built with another model: set it back")
         for kind in self.wanted:
             if not self.index.layout.live[kind].is_usable and not reindexing:
                 raise _unusable(self.index.layout.live[kind].generation)
@@ -78,7 +83,8 @@ class Generations:
         async with self._turn:
             moment = time.monotonic()
             stored = await self._database.read_across(lambda t: GenerationRepository(t).all())
-            used = [item for item in stored if item.generation.kind in self.wanted and item.state != "dropping"]
+            kinds = self.wanted.keys() | {VISUAL}  # with no model set, what is deleted has to go from there all the same
+            used = [item for item in stored if item.generation.kind in kinds and item.state != "dropping"]
             collections = [Collection(item.generation, item.state, await self._embedder(item.generation)) for item in used]
             self.index.layout = Layout(tuple(collections), moment)
             needed = {item.generation.encoder for item in used} | {item.encoder for item in self.wanted.values()}
@@ -96,7 +102,7 @@ class Generations:
                 _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
 
     async def _embedder(self, generation: Generation) -> Embedder | None:
-        if generation.kind == SPARSE or generation.encoder in self._embedders:
+        if generation.kind in {SPARSE, VISUAL} or generation.encoder in self._embedders:
             return self._embedders.get(generation.encoder)
         model = generation.model
         if model is None or time.monotonic() < self._failed.get(model, 0.0):
@@ -133,7 +139,7 @@ class Generations:
     async def _name_models(self) -> None:
         """Write down by which name an encoder is found now: it may have moved, and once names were not written down."""
         for item in self.index.layout.collections:
-            wanted = self.wanted[item.generation.kind]
+            wanted = self.wanted.get(item.generation.kind, item.generation)
             is_same = item.generation.encoder == wanted.encoder
             if is_same and wanted.model is not None and item.generation.model != wanted.model:
                 named = (item.generation, wanted.model)

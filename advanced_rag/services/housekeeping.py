@@ -1,4 +1,4 @@
-"""What is swept now and then: jobs that ended long ago, idempotency keys, files whose job is gone."""
+"""What is swept now and then: jobs that ended long ago, idempotency keys, files whose job is gone, what need not be kept."""
 
 import asyncio
 import time
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from advanced_rag.config import JobSettings
+from advanced_rag.services.retention import Retention
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import Transaction
 from advanced_rag.storage.files import FileStore
@@ -24,10 +25,16 @@ class Housekeeping:
     """Sweeps."""
 
     def __init__(
-        self, database: Sql, files: FileStore, settings: JobSettings, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Sql,
+        files: FileStore,
+        retention: Retention,
+        settings: JobSettings,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._files = files
+        self._retention = retention
         self._settings = settings
         self._clock = clock
         self._due_at = clock()
@@ -46,6 +53,7 @@ class Housekeeping:
             pass
         await self._database.write_across(lambda t: IdempotencyBook(t).expire())
         await self._sweep_files()
+        await self._retention.run()
 
     async def _sweep_files(self) -> None:
         left = await asyncio.to_thread(lambda: list(self._files.left(_FILE_AGE_S)))

@@ -1,100 +1,58 @@
-"""The index as the services see it: the collections in use, what is written to them, what is purged from them.
+"""The index as the services see it: what is written to the collections in use, and what is purged from them.
 
-Which collections there are changes while the service runs (services/generations.py). Who reads takes them from the layout
-once, and goes on with those. Who writes takes a layout that is a moment old at most, and writes to all of them: the one that
-is searched, the one that is being built, and the one that may be gone back to.
+Who reads takes the collections from the layout once, and goes on with those. Who writes takes a layout that is a moment old
+at most, and writes to all of them: what is searched, what is being built, and what may be gone back to.
 """
 
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from advanced_rag.exceptions import EncoderMissingError
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
-from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, GenerationState, domain_kind, domain_of
+from advanced_rag.models.index import SEMANTIC, VISUAL, Generation, domain_kind
 from advanced_rag.models.jobs import Job
 from advanced_rag.models.rights import Rights
+from advanced_rag.ranking.maxsim import pool, unpack
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.resilience.guard import Guard
 from advanced_rag.services.embedding import Embedder
+from advanced_rag.services.layout import Collection, Layout, Row, row_of
+from advanced_rag.services.sql import Sql
+from advanced_rag.services.visual import VisualEmbedder
 from advanced_rag.storage.collections import IndexRow, Vectors
-from advanced_rag.storage.filters import facets, labels
 from advanced_rag.storage.ids import document_key
+from advanced_rag.storage.pages import PageRepository
 from advanced_rag.storage.vectors import VectorStore, VersionRange
-from advanced_rag.text.chunk import passage
 
 FRESH_S = 2.0  # how old a layout may be that somebody writes by
-Item = tuple[DocumentVersion, Sequence[Chunk]]
+_RELABELLED_AT_ONCE = 256
+_PAGES_AT_ONCE = 16  # a page has a hundred kilobytes of vectors or more
+_IDS_AT_ONCE = 500
+
+Known = Mapping[str, Mapping[str, Vectors]]  # vectors of chunks, by the fingerprint of their encoder
 Embed = Callable[[Embedder, Sequence[str]], Awaitable[Vectors]]
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """A collection in use, and what encodes for it: nothing does for BM25, nor where its encoder is missing."""
-
-    generation: Generation
-    state: GenerationState
-    embedder: Embedder | None
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether it can be searched and written to here."""
-        return self.embedder is not None or self.generation.kind == SPARSE
-
-    def holds(self, domain: str | None) -> bool:
-        """Tell whether the chunks of a document that names a domain belong in it."""
-        own = domain_of(self.generation.kind)
-        return own is None or own == domain
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A chunk as the index holds it, without a vector, and the domain its document names."""
-
-    domain: str | None
-    content: IndexRow
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Every collection in use, as of a moment (monotonic seconds); ``live`` are those that are searched, by their kind."""
-
-    collections: tuple[Collection, ...]
-    seen_at: float = -math.inf
-    live: Mapping[str, Collection] = field(init=False)
-
-    def __post_init__(self) -> None:
-        # Where the live one cannot be searched here, the one it replaced still can.
-        order: dict[GenerationState, int] = {"live": 0, "retired": 1}
-        searched: dict[str, Collection] = {}
-        for item in sorted((item for item in self.collections if item.state in order), key=lambda item: order[item.state]):
-            known = searched.get(item.generation.kind)
-            if known is None or (item.is_usable and not known.is_usable):
-                searched[item.generation.kind] = item
-        object.__setattr__(self, "live", searched)
-
-    def embedder(self, kind: str) -> Embedder:
-        """Return what encodes for the collection of a kind that is searched; raises EncoderMissingError."""
-        found = self.live[kind].embedder
-        if found is None:
-            raise EncoderMissingError(f"the encoder of the {kind} index is not to be had here")
-        return found
-
-    def domains(self) -> list[str]:
-        """Return the domains that can be searched."""
-        return [domain for kind in self.live if (domain := domain_of(kind)) is not None]
-
-
 class Index:
-    """Reads and writes the collections in use; ``follow`` finds out which those are now."""
+    """Writes the collections in use; ``follow`` finds out which those are now."""
 
-    def __init__(self, store: VectorStore, guard: Guard, follow: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        store: VectorStore,
+        guard: Guard,
+        database: Sql,
+        visual: VisualEmbedder | None,
+        follow: Callable[[], Awaitable[None]],
+    ) -> None:
         self.store = store
         self.guard = guard
+        self.visual = visual
         self.layout = Layout(())
+        self._database = database
         self._follow = follow
 
     @property
@@ -113,39 +71,92 @@ class Index:
         layout = self.layout
         return {domain: layout.embedder(domain_kind(domain)) for domain in layout.domains()}
 
-    async def add(self, tenant: TenantId, items: Sequence[Item], rights: Mapping[str, Rights]) -> None:
+    async def add(
+        self,
+        tenant: TenantId,
+        items: Sequence[tuple[DocumentVersion, Sequence[Chunk]]],
+        rights: Mapping[str, Rights],
+    ) -> None:
         """Embed chunks and write them everywhere, with the rights of each document; doing it again writes the same.
 
-        Raises EncoderError, EncoderMissingError, OverloadedError, or what the guard of writes raises.
+        A chunk without text stands for a page, and is with the pages alone. Raises EncoderError, EncoderMissingError,
+        OverloadedError, or what the guards of writes and of the database raise.
         """
         rows = [
-            Row(document.domain, index_row(tenant, document, chunk, rights[document.document_id]))
-            for document, pieces in items
-            for chunk in pieces
+            row_of(tenant, document, chunk, rights[document.document_id]) for document, pieces in items for chunk in pieces
         ]
-        await self.fill(rows, await self._written())
+        await self.fill(tenant, rows, await self._written())
 
     async def fill(
         self,
+        tenant: TenantId,
         rows: Sequence[Row],
         collections: Sequence[Collection],
         *,
-        known: Mapping[str, Mapping[str, Vectors]] | None = None,
+        known: Known | None = None,
         embed: Embed = Embedder.passages,
     ) -> None:
-        """Embed rows and write them to some collections, each where it belongs.
-
-        ``known`` are vectors that need not be computed, by fingerprint and chunk.
-        """
+        """Write rows to some collections, each where it belongs; what is not ``known`` of their vectors is embedded."""
         vectors = {fingerprint: dict(found) for fingerprint, found in (known or {}).items()}
         writes: list[tuple[Generation, list[IndexRow]]] = []
         for collection in collections:
-            part = [row.content for row in rows if collection.holds(row.domain)]
-            if collection.generation.kind != SPARSE:
+            part = [row.content for row in rows if collection.holds(row)]
+            if collection.generation.kind == VISUAL:
+                await self._fill_pages(tenant, collection.generation, part)
+                continue
+            if collection.is_embedded:
                 part = await _embedded(collection, part, vectors, embed)
             if part:
                 writes.append((collection.generation, part))
         await asyncio.gather(*(self._write(partial(self.store.upsert, *write)) for write in writes))
+
+    async def _fill_pages(self, tenant: TenantId, generation: Generation, rows: Sequence[IndexRow]) -> None:
+        """Write the pages there are vectors of in SQL, one pooled vector each; no encoder is needed for it."""
+        found = {row.chunk_id: row for row in rows}
+        seen = await self._seen(tenant, list(found), generation.encoder)
+        for part in _parts(seen, _PAGES_AT_ONCE):
+            pooled = await self._pooled(tenant, part, generation.encoder)
+            pages = [replace(found[chunk_id], vector=vector) for chunk_id, vector in pooled.items()]
+            await self._write(partial(self.store.upsert, generation, pages))
+
+    async def _seen(self, tenant: TenantId, chunk_ids: Sequence[str], encoder: str) -> list[str]:
+        seen: list[str] = []
+        for part in _parts(chunk_ids, _IDS_AT_ONCE):
+            seen += await self._database.read(tenant, lambda t, part=part: PageRepository(t).seen(part, encoder))  # type: ignore[misc]
+        return seen
+
+    async def _pooled(self, tenant: TenantId, chunk_ids: Sequence[str], encoder: str) -> dict[str, Vectors]:
+        packed = await self._database.read(tenant, lambda t: PageRepository(t).packed(chunk_ids, encoder))
+        return await asyncio.to_thread(lambda: {chunk_id: pool(unpack(vectors)) for chunk_id, vectors in packed.items()})
+
+    async def relabel(self, tenant: TenantId, document: DocumentVersion, chunks: Sequence[Chunk], rights: Rights) -> None:
+        """Write anew what chunks are filtered by, with the vectors that are there; only what has none is embedded.
+
+        Raises what ``add`` raises.
+        """
+        collections = await self._written()
+        for start in range(0, len(chunks), _RELABELLED_AT_ONCE):
+            part = chunks[start : start + _RELABELLED_AT_ONCE]
+            rows = [row_of(tenant, document, chunk, rights) for chunk in part]
+            known = await self.known(tenant, rows, collections)
+            await self.fill(tenant, rows, [item for item in collections if item.state != "building"], known=known)
+            for item in (item for item in collections if item.state == "building"):
+                # What is not there yet is written by whoever builds it, as it is by then.
+                there = known.get(item.generation.encoder, {})
+                kept = [row for row in rows if not item.is_embedded or row.content.chunk_id in there]
+                await self.fill(tenant, kept, [item], known=known)
+
+    async def known(self, tenant: TenantId, rows: Sequence[Row], collections: Sequence[Collection]) -> Known:
+        """Return the vectors that some collections hold of rows, by the fingerprint of their encoder."""
+        found: dict[str, dict[str, Vectors]] = {}
+        for item in sorted(collections, key=lambda item: item.generation.domain is not None):
+            if item.is_embedded:
+                have = found.setdefault(item.generation.encoder, {})
+                wanted = [row.content.chunk_id for row in rows if item.holds(row) and row.content.chunk_id not in have]
+                if wanted:
+                    read = partial(self.store.vectors, item.generation, tenant, wanted)
+                    have.update(await self.guard.call(partial(asyncio.to_thread, read), Deadline.after(math.inf)))
+        return found
 
     async def purge(self, tenant: TenantId, jobs: Sequence[Job]) -> None:
         """Delete the vectors of the versions that purge jobs name; raises what the guard of writes raises."""
@@ -163,6 +174,8 @@ class Index:
         """Forget what is remembered of a user's questions in this process; elsewhere it grows old within the hour."""
         for embedder in {item.embedder for item in self.layout.collections if item.embedder is not None}:
             embedder.forget(scope)
+        if self.visual is not None:
+            self.visual.forget(scope)
 
     async def count(self, tenant: TenantId, document_id: str) -> int:
         """Return how many vectors of a document there are, over all collections."""
@@ -200,14 +213,5 @@ async def _embedded(
     return [replace(row, vector=found[row.chunk_id]) for row in rows]
 
 
-def index_row(tenant: TenantId, document: DocumentVersion, chunk: Chunk, rights: Rights) -> IndexRow:
-    """Return a chunk as the index holds it, without a vector."""
-    return IndexRow(
-        chunk_id=chunk.chunk_id,
-        tenant=tenant,
-        document_key=document_key(tenant, document.document_id),
-        version=document.version,
-        facets=facets(document.declared, document.metadata),
-        text=passage(document.title, chunk.headings, chunk.text),
-        readers=labels(rights.subjects),
-    )
+def _parts(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

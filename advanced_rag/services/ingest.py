@@ -12,10 +12,11 @@ from functools import partial
 from advanced_rag.exceptions import OverloadedError, RagError, UnavailableError
 from advanced_rag.models.documents import DocumentInput, IngestResult, TenantId
 from advanced_rag.models.identity import Principal
-from advanced_rag.models.jobs import new_job
+from advanced_rag.models.jobs import SUPERSEDED, SUPERSEDED_MESSAGE, new_job
 from advanced_rag.models.quota import Consumption
+from advanced_rag.services.held import Held
 from advanced_rag.services.intake import Admitted, Begun, Intake, RequestKey
-from advanced_rag.services.pipeline import SUPERSEDED, SUPERSEDED_MESSAGE, Pipeline, Work
+from advanced_rag.services.pipeline import Pipeline, Work
 from advanced_rag.services.quotas import QuotaService
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
@@ -48,6 +49,7 @@ class IngestService:
         intake: Intake,
         pipeline: Pipeline,
         quotas: QuotaService,
+        held: Held,
         *,
         owner: str,
         wake: Callable[[], None],
@@ -56,6 +58,7 @@ class IngestService:
         self._intake = intake
         self._pipeline = pipeline
         self._quotas = quotas
+        self._held = held
         self._owner = owner
         self._wake = wake
         self._waves = asyncio.Semaphore(WAVES_AT_ONCE)
@@ -113,8 +116,9 @@ class IngestService:
             return {}
         works = [Work(item.job, item.version.document, item.version.chunks, item.rights) for item in begun]
         try:
-            async with self._waves:
-                current = await self._pipeline.finish(tenant, works)
+            with self._held.holding([item.job for item in begun]):
+                async with self._waves:
+                    current = await self._pipeline.finish(tenant, works)
         except (UnavailableError, OverloadedError) as error:
             _log.warning("ingest_failed", code=error.code, documents=len(begun))
             await self._database.write(tenant, partial(self._give_up, begun=begun, error=error))

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -17,19 +17,24 @@ from advanced_rag.exceptions import (
     RagError,
     StorageQuotaExceededError,
 )
-from advanced_rag.models.documents import DocumentInput, DocumentVersion, Source, Span
+from advanced_rag.file_errors import NoTextError
+from advanced_rag.models.documents import DocumentInput, DocumentVersion, Origin, Source, Span
 from advanced_rag.models.identity import Principal
 from advanced_rag.models.jobs import Job, JobNews, JobState, Stage
+from advanced_rag.models.parsed import PageStart
 from advanced_rag.models.quota import NOTHING, Holdings
-from advanced_rag.services.chunking import Chunker, chunks_of
+from advanced_rag.models.routing import OTHERWISE
+from advanced_rag.services.chunking import Chunker, chunks_of, with_every_page
 from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
-from advanced_rag.storage.documents import DocumentRepository, DocumentState, NewVersion
+from advanced_rag.storage.document_rows import NewVersion
+from advanced_rag.storage.documents import DocumentRepository, DocumentState
 from advanced_rag.storage.idempotency import Answered, IdempotencyRepository
 from advanced_rag.storage.ids import content_hash
 from advanced_rag.storage.job_log import JobLog
 from advanced_rag.storage.jobs import JobRepository
+from advanced_rag.storage.pages import PageRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
 from advanced_rag.storage.usage import UsageRepository
 from advanced_rag.telemetry.tracing import stage
@@ -96,13 +101,14 @@ class _Settled:
 
 
 class Intake:
-    """Takes documents in."""
+    """Takes documents in; ``seen_by`` is the fingerprint of what looks at their pages."""
 
-    def __init__(self, database: Sql, chunker: Chunker, *, owner: str, lease_s: float) -> None:
+    def __init__(self, database: Sql, chunker: Chunker, *, owner: str, lease_s: float, seen_by: str | None = None) -> None:
         self._database = database
         self._chunker = chunker
         self._owner = owner
         self._lease_s = lease_s
+        self._reading = f"{PARSER} {seen_by}" if seen_by else PARSER
 
     async def take(
         self, principal: Principal, documents: Sequence[DocumentInput], *, here: bool, key: RequestKey | None = None
@@ -123,13 +129,21 @@ class Intake:
                 return await self._database.write(principal.tenant, lambda t: self._take(t, principal, prepared, key, here))
 
     def _prepare(self, document: DocumentInput) -> _Prepared:
-        metadata = orjson.dumps(document.metadata, option=orjson.OPT_SORT_KEYS).decode()
-        source = document.source
-        if source is not None:
-            told = (document.title, f"file {PARSER} {source.sha256}", metadata, document.domain or "")
-            return _Prepared(document, source.job_id, content_hash(*told), [])
-        hashed = content_hash(document.title, document.text, metadata, document.domain or "")
-        return _Prepared(document, str(uuid.uuid4()), hashed, self._chunker.spans(document.text, document.title))
+        if (source := document.source) is not None:
+            content = content_of_file(self._reading, source.sha256)
+            told = fingerprint(document.title, content, document.metadata, document.domain)
+            return _Prepared(document, source.job_id, told, [])
+        origin = document.origin
+        if origin is not None:
+            return _Prepared(document, str(uuid.uuid4()), origin.content_hash, self._spans_again(document, origin))
+        told = fingerprint(document.title, document.text, document.metadata, document.domain)
+        spans = self._chunker.spans(document.text, document.title)
+        return _Prepared(document, str(uuid.uuid4()), told, spans)
+
+    def _spans_again(self, document: DocumentInput, origin: Origin) -> list[Span]:
+        pages = _pages(origin.source)
+        spans = self._chunker.spans(document.text, document.title, pages)
+        return with_every_page(spans, pages) if origin.has_pages_seen else spans
 
     def _take(
         self,
@@ -162,7 +176,7 @@ class Intake:
         labels: list[Job] = []
         for item in prepared:
             key, state = item.document.id, states[item.document.id]
-            error = refused.get(key) or _no_room(room, item, state)
+            error = refused.get(key) or _unfit(item, state) or _no_room(room, item, state)
             if error is not None:
                 settled.pop(key, None)
                 taken.admitted.append(
@@ -173,9 +187,10 @@ class Intake:
                 if settled[key].is_changed:
                     labels.append(label_job(transaction.tenant, key, state.current_version or 0))
             else:
-                taken.begun.append(_begin_version(principal, item, state, settled[key].after))
+                taken.begun.append(_begin_version(principal, item, state, settled[key].after, self._reading))
                 taken.admitted.append(Admitted(key, item.job_id, "queued", state.last_version + 1, len(item.spans)))
         repository.add_versions([item.version for item in taken.begun])
+        _carry_pages(transaction, prepared, taken.begun)
         jobs.add([item.job for item in taken.begun], lease_s=self._lease_s if here else None)
         jobs.add(labels)
         _change_rights(RightsRepository(transaction), settled, taken.begun)
@@ -214,6 +229,42 @@ def _repeated(key: RequestKey, before: Answered) -> Intaken:
     if before.body_digest != key.body_digest:
         raise KeyReusedError("this idempotency key was used for another request")
     return Intaken([Admitted(**item) for item in before.answer["documents"]])
+
+
+def fingerprint(title: str, content: str, metadata: Mapping[str, Any], domain: str | None) -> str:
+    """Return the hash that tells whether a document is what it was; ``title`` is the one that was told, if any."""
+    return content_hash(title, content, orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS).decode(), domain or "")
+
+
+def content_of_file(reading: str, sha256: str) -> str:
+    """Return what stands for the content of a file in fingerprints; ``reading`` names what it was read by."""
+    return f"file {reading} {sha256}"
+
+
+def _pages(source: Mapping[str, Any] | None) -> list[PageStart]:
+    """Return where the pages of a file begin, as it is known since it was read."""
+    known = source or {}
+    pages = [PageStart(number, start) for number, start in known.get("pages", ())]
+    return pages or ([PageStart(1, 0)] if known.get("route") == "visual" else [])
+
+
+def _unfit(item: _Prepared, state: DocumentState) -> RagError | None:
+    """Tell why a text that was stored before cannot be taken again."""
+    origin = item.document.origin
+    if origin is None:
+        return None
+    if (origin.current, origin.last) != (state.current_version, state.last_version):
+        return ConflictError("the document was changed or deleted meanwhile")
+    return None if item.spans else NoTextError()
+
+
+def _carry_pages(transaction: TenantTransaction, prepared: Sequence[_Prepared], begun: Sequence[Begun]) -> None:
+    """Take the vectors of pages along, where a version is made of another one."""
+    origins = {item.document.id: item.document.origin for item in prepared}
+    for item in begun:
+        origin = origins[item.job.document_id]
+        if origin is not None and origin.has_pages_seen:
+            PageRepository(transaction).carry(item.job.document_id, origin.version, item.job.start)
 
 
 def _no_room(room: Room, item: _Prepared, state: DocumentState) -> RagError | None:
@@ -255,13 +306,11 @@ def _change_rights(repository: RightsRepository, settled: Mapping[str, _Settled]
         repository.plan(key, replacing[key], changed[key])
 
 
-def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, rights: StoredRights) -> Begun:
+def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, rights: StoredRights, reading: str) -> Begun:
     given, number, tenant = item.document, state.last_version + 1, principal.tenant
     document = DocumentVersion(given.id, number, given.title, given.metadata, given.domain)
     chunks = chunks_of(tenant, given.id, number, given.text, item.spans)
-    source = (
-        {"name": given.source.name, "bytes": given.source.bytes, "sha256": given.source.sha256} if given.source else None
-    )
+    source = given.origin.source if given.origin else _told_of(given.source, reading)
     version = NewVersion(document, given.text, item.content_hash, chunks, source)
     job = Job(
         id=item.job_id,
@@ -273,12 +322,21 @@ def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, 
         user_id=principal.user_id,
         stage="received" if given.source else "chunked",
         total=len(chunks),
+        details=_known_of(given.source),
     )
     return Begun(version, job, rights, replaces=state.current_version is not None)
 
 
-def _told_of(source: Source | None) -> dict[str, object] | None:
-    return {"name": source.name, "bytes": source.bytes, "sha256": source.sha256} if source else None
+def _known_of(source: Source | None) -> dict[str, Any]:
+    if source is None:
+        return {"route": OTHERWISE.route, "rule": OTHERWISE.rule}
+    return {"name": source.name, "sha256": source.sha256}
+
+
+def _told_of(source: Source | None, reading: str) -> dict[str, Any] | None:
+    if source is None:
+        return None
+    return {"name": source.name, "bytes": source.bytes, "sha256": source.sha256, "reading": reading}
 
 
 def _refused(item: _Prepared, error: RagError) -> Admitted:
@@ -286,7 +344,7 @@ def _refused(item: _Prepared, error: RagError) -> Admitted:
 
 
 def _unchanged(item: _Prepared, state: DocumentState) -> Admitted:
-    return Admitted(item.document.id, item.job_id, "unchanged", state.current_version, len(item.spans))
+    return Admitted(item.document.id, item.job_id, "unchanged", state.current_version, state.chunks)
 
 
 def _ended(transaction: TenantTransaction, principal: Principal, item: Admitted) -> tuple[Job, JobState, dict[str, object]]:
@@ -295,7 +353,16 @@ def _ended(transaction: TenantTransaction, principal: Principal, item: Admitted)
     is_ready = item.status == "unchanged"
     reached: Stage = "ready" if is_ready else "received"
     job = Job(
-        item.job_id, transaction.tenant, "ingest", item.document_id, number, number, user_id=principal.user_id, stage=reached
+        id=item.job_id,
+        tenant=transaction.tenant,
+        kind="ingest",
+        document_id=item.document_id,
+        start=number,
+        below=number,
+        user_id=principal.user_id,
+        stage=reached,
+        done=item.chunks,
+        total=item.chunks,
     )
     if is_ready:
         return job, "ready", {"outcome": "unchanged"}

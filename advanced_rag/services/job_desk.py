@@ -7,7 +7,7 @@ from contextlib import aclosing
 from advanced_rag.exceptions import ConflictError, NotFoundError
 from advanced_rag.models.documents import Page, TenantId
 from advanced_rag.models.identity import Principal
-from advanced_rag.models.jobs import ENDED, Job, JobInfo, JobState
+from advanced_rag.models.jobs import ENDED, Job, JobEvent, JobInfo, JobState
 from advanced_rag.services.feed import JobFeed
 from advanced_rag.services.jobs import JobWorker, give_up
 from advanced_rag.services.sql import Sql
@@ -17,6 +17,7 @@ from advanced_rag.storage.job_log import JobLog
 from advanced_rag.storage.jobs import JobRepository
 
 _DEAD_AT_ONCE = 500
+_STAGES = 200
 
 
 class JobDesk:
@@ -35,6 +36,13 @@ class JobDesk:
         if found is None:
             raise NotFoundError("no such job")
         return found
+
+    async def stages(self, principal: Principal, job_id: str) -> list[JobEvent]:
+        """Return what was told of an ingestion, oldest first."""
+        seen = seen_by(principal)
+        return await self._database.read(
+            principal.tenant, lambda t: JobLog(t).events(0, _STAGES, job_id=job_id, user_id=seen)
+        )
 
     async def page(self, principal: Principal, limit: int, cursor: str | None, state: JobState | None) -> Page[JobInfo]:
         """List ingestions, newest first."""

@@ -15,9 +15,11 @@ from advanced_rag.exceptions import (
     UnavailableError,
     VectorStoreRefusedError,
 )
-from advanced_rag.file_errors import FileError, ParserCrashedError, ParserTimeoutError
+from advanced_rag.file_errors import FileError
 from advanced_rag.models.jobs import Job, JobKind, new_job
+from advanced_rag.services.held import Held
 from advanced_rag.services.housekeeping import Housekeeping
+from advanced_rag.services.pages import PERHAPS
 from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.removal import Removal
 from advanced_rag.services.rights import RightsService
@@ -36,7 +38,6 @@ _OUTAGE_DELAY_S = 5.0
 _OUTAGES = (UnavailableError, OverloadedError)
 _NO_OUTAGES = (EncoderError, VectorStoreRefusedError)  # they will answer the same another time
 _FINAL = (FileError, StorageQuotaExceededError)
-_PERHAPS = (ParserCrashedError, ParserTimeoutError)  # a machine that is too busy looks the same: tried once more
 _log = get_logger(__name__)
 
 
@@ -50,6 +51,7 @@ class JobWorker:
         removal: Removal,
         rights: RightsService,
         housekeeping: Housekeeping,
+        held: Held,
         settings: JobSettings,
         *,
         owner: str,
@@ -59,6 +61,7 @@ class JobWorker:
         self._removal = removal
         self._rights = rights
         self._housekeeping = housekeeping
+        self._held = held
         self._settings = settings
         self._owner = owner
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -91,7 +94,7 @@ class JobWorker:
         """Run every job of some kinds that is due now, one after the other; returns how many were run."""
         count = 0
         while jobs := await self._claim(kinds):
-            await self._run(jobs)
+            await self._run_held(jobs)
             count += len(jobs)
         return count
 
@@ -112,7 +115,7 @@ class JobWorker:
             if not jobs:
                 self._slots.release()
                 return
-            task = asyncio.create_task(self._run(jobs))
+            task = asyncio.create_task(self._run_held(jobs))
             self._running[task] = frozenset(job.id for job in jobs)
             task.add_done_callback(self._done)
 
@@ -138,24 +141,37 @@ class JobWorker:
     async def _heartbeat(self) -> None:
         """Keep the leases, and cut off work that is no longer this process's."""
         while True:
-            await asyncio.sleep(self._settings.lease_s / 4)
             try:
-                held = await self._database.write_across(
-                    lambda c: JobRepository(c, self._owner).renew(self._settings.lease_s)
-                )
-                await self._count()
-                await self._housekeeping.run_when_due()
+                await self._beat()
             except RagError as error:
                 _log.warning("leases_not_renewed", code=error.code)
-                continue
-            for task, job_ids in list(self._running.items()):
-                if not job_ids & held:
-                    task.cancel()
+            except Exception as error:  # noqa: BLE001 - the outermost loop: without it every lease would run out
+                _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
+            await asyncio.sleep(self._settings.lease_s / 4)
+
+    async def _beat(self) -> None:
+        running = dict(self._running)
+        kept = await self._renew(self._held.ids())
+        for task, job_ids in running.items():
+            if not job_ids & kept:
+                task.cancel()
+        await self._count()
+        await self._housekeeping.run_when_due()
+
+    async def _renew(self, job_ids: Sequence[str]) -> set[str]:
+        if not job_ids:
+            return set()
+        lease_s = self._settings.lease_s
+        return await self._database.write_across(lambda c: JobRepository(c, self._owner).renew(job_ids, lease_s))
 
     async def _count(self) -> None:
         counts = await self._database.read_across(lambda c: JobRepository(c, self._owner).counts())
         for state in ("queued", "running", "dead"):
             metrics.JOBS_WAITING.labels(state).set(counts.get(state, 0))
+
+    async def _run_held(self, jobs: Sequence[Job]) -> None:
+        with self._held.holding(jobs):
+            await self._run(jobs)
 
     async def _run(self, jobs: Sequence[Job]) -> None:
         """Run jobs together; when that fails, each by itself, so that one cannot fail the others."""
@@ -195,9 +211,10 @@ class JobWorker:
             metrics.JOBS.labels(job.kind, "lost").inc()
             return
         _log.warning("job_failed", job_id=job.id, kind=job.kind, code=error.code, attempts=job.attempts)
-        if isinstance(error, _FINAL) and not (isinstance(error, _PERHAPS) and job.attempts < 2):
+        if isinstance(error, _FINAL) and not (isinstance(error, PERHAPS) and job.attempts < 2):
             metrics.JOBS.labels(job.kind, "failed").inc()
             await self._database.write(job.tenant, lambda t: self._fail(t, job, error))
+            await self._pipeline.discard(job)
             return
         is_outage = isinstance(error, _OUTAGES) and not isinstance(error, _NO_OUTAGES)
         give_up = not is_outage and job.attempts >= self._settings.max_attempts

@@ -10,20 +10,22 @@ whoever takes it over goes on from there.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
-from typing import Any, Protocol
+from pathlib import PurePath
+from typing import Any
 
 from advanced_rag.exceptions import JobLostError
 from advanced_rag.file_errors import NoTextError
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
-from advanced_rag.models.jobs import Job, JobNews, new_job
+from advanced_rag.models.jobs import SUPERSEDED, SUPERSEDED_MESSAGE, Job, JobNews, new_job
 from advanced_rag.models.parsed import Parsed
 from advanced_rag.models.quota import Consumption, Holdings
 from advanced_rag.models.rights import Rights
-from advanced_rag.services.chunking import Chunker, chunks_of
+from advanced_rag.services.chunking import Chunker, chunks_of, with_every_page
 from advanced_rag.services.index import Index
 from advanced_rag.services.intake import Room
+from advanced_rag.services.pages import PageCapture
 from advanced_rag.services.quotas import QuotaService
+from advanced_rag.services.reading import FileReader
 from advanced_rag.services.removal import Removal
 from advanced_rag.services.rights import label_job
 from advanced_rag.services.sql import Sql
@@ -35,17 +37,9 @@ from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
 from advanced_rag.storage.usage import UsageRepository
 from advanced_rag.telemetry.tracing import stage
+from advanced_rag.text.blocks import first_heading
 
 BATCH = 256  # chunks that are embedded and written together
-SUPERSEDED, SUPERSEDED_MESSAGE = "superseded", "a newer version or a deletion of the document came in meanwhile"
-
-
-class Parser(Protocol):
-    """What finds out what is in a file."""
-
-    async def parse(self, path: Path, name: str) -> Parsed:
-        """Return what a file says; raises FileError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,8 @@ class Pipeline:
         database: Sql,
         index: Index,
         chunker: Chunker,
-        parser: Parser,
+        reader: FileReader,
+        pages: PageCapture | None,
         files: FileStore,
         quotas: QuotaService,
         removal: Removal,
@@ -77,7 +72,8 @@ class Pipeline:
         self._database = database
         self._index = index
         self._chunker = chunker
-        self._parser = parser
+        self._reader = reader
+        self._pages = pages
         self._files = files
         self._quotas = quotas
         self._removal = removal
@@ -97,6 +93,7 @@ class Pipeline:
 
     async def finish(self, tenant: TenantId, works: Sequence[Work]) -> dict[str, int]:
         """Index versions and make them visible; returns the current version of each document it was made so for."""
+        works = [await self._looked(work) for work in works]
         with stage("index"):
             await self._write(tenant, works)
         with stage("activate"):
@@ -108,14 +105,16 @@ class Pipeline:
         if found is None:
             raise JobLostError("the document was deleted meanwhile")
         document, source = found
-        parsed = await self._parser.parse(self._files.path(job.tenant, job.id), source["name"])
-        document = replace(document, title=document.title or parsed.title or PurePath(source["name"]).stem)
+        reading = await self._reader.read(job, self._files.path(job.tenant, job.id), source)
+        parsed, details = reading.parsed, reading.details()
+        document = replace(document, title=document.title or parsed.title or _title(parsed, source["name"]))
         with stage("chunk"):
-            spans = await asyncio.to_thread(self._chunker.spans, parsed.text, document.title, parsed.pages)
+            spans = await asyncio.to_thread(self._chunker.spans, parsed.text, document.title, reading.pages)
+        if details["route"] == "visual":
+            spans = with_every_page(spans, reading.pages)
         if not spans:
             raise NoTextError
         chunks = chunks_of(job.tenant, job.document_id, job.start, parsed.text, spans)
-        details = {"media_type": parsed.media_type, "kind": parsed.kind, "notes": list(parsed.notes)}
         known = {**source, **details, "pages": [[page.number, page.start] for page in parsed.pages]}
         after = replace(job, stage="chunked", total=len(chunks), details={**job.details, **details})
 
@@ -127,7 +126,7 @@ class Pipeline:
                 raise JobLostError("the job went to another worker meanwhile")
             news = [
                 after.news("running", "parsed", pages=len(parsed.pages), characters=len(parsed.text)),
-                after.news("running", "classified", kind=parsed.kind),
+                after.news("running", "classified", **{name: details[name] for name in ("kind", "route", "rule")}),
                 after.news("running", "chunked", chunks=len(chunks)),
             ]
             JobLog(transaction).tell(news)
@@ -143,6 +142,14 @@ class Pipeline:
         source = repository.source(job.document_id, job.start)
         JobLog(transaction).tell([job.news("running", "received")])
         return None if found is None or source is None else (found[0], source)
+
+    async def _looked(self, work: Work) -> Work:
+        """Look at the pages of a version that goes the visual way."""
+        if self._pages is None or work.job.details.get("route") != "visual":
+            return work
+        with stage("look"):
+            path = self._files.path(work.job.tenant, work.job.id)
+            return replace(work, job=await self._pages.look(work.job, work.chunks, path))
 
     async def _write(self, tenant: TenantId, works: Sequence[Work]) -> None:
         """Embed and write chunks: small documents together, a large one in parts, noting how far it has come."""
@@ -175,8 +182,12 @@ class Pipeline:
         current, purges = await self._database.write(tenant, lambda t: self._activated(t, works))
         await self._removal.purge_soon(tenant, purges)
         for work in works:
-            await asyncio.to_thread(self._files.remove, tenant, work.job.id)
+            await self.discard(work.job)
         return current
+
+    async def discard(self, job: Job) -> None:
+        """Remove the file of a job that has ended."""
+        await asyncio.to_thread(self._files.remove, job.tenant, job.id)
 
     def _activated(self, transaction: TenantTransaction, works: Sequence[Work]) -> tuple[dict[str, int], list[Job]]:
         tenant, jobs, documents = (
@@ -221,6 +232,12 @@ def _good_news(work: Work, outcome: str) -> list[JobNews]:
         job.news("running", "indexed", chunks=job.total),
         job.news("ready", "ready", outcome=outcome, version=job.start),
     ]
+
+
+def _title(parsed: Parsed, name: str) -> str:
+    """Return what a file is called that does not say so itself; the first heading of many pages names no more than one."""
+    heading = None if parsed.pages else first_heading(parsed.text)
+    return heading or PurePath(name).stem or name
 
 
 def _work(transaction: TenantTransaction, job: Job) -> Work | None:

@@ -17,7 +17,8 @@ from advanced_rag.models.index import Generation
 from advanced_rag.models.reindex import Progress, ReindexRun, RunPhase
 from advanced_rag.services.evaluate import Evaluator
 from advanced_rag.services.generations import Generations
-from advanced_rag.services.index import FRESH_S, Collection
+from advanced_rag.services.index import FRESH_S
+from advanced_rag.services.layout import Collection
 from advanced_rag.services.pace import Pace
 from advanced_rag.services.reconcile import Reconciler
 from advanced_rag.services.sql import Sql
@@ -203,7 +204,7 @@ class Rebuild:
 
     async def _count(self) -> int:
         counts = [
-            await self._tools.database.read(tenant.id, lambda t: InventoryRepository(t).count())
+            await self._tools.database.read(tenant.id, lambda t: InventoryRepository(t).size())
             for tenant in await self._tools.tenants.all()
         ]
         return sum(counts)

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from advanced_rag.models.documents import TenantId
-from advanced_rag.models.index import SPARSE, CollectionReport, Generation, domain_of
-from advanced_rag.services.index import Collection, Index, Row, index_row
+from advanced_rag.models.index import CollectionReport, Generation
+from advanced_rag.services.index import Index
+from advanced_rag.services.layout import Collection, row_of
 from advanced_rag.services.pace import FULL_SPEED, Tempo
 from advanced_rag.services.sql import Sql
-from advanced_rag.storage.collections import Vectors
 from advanced_rag.storage.ids import document_key
-from advanced_rag.storage.inventory import InventoryRepository, Place, Stocked
+from advanced_rag.storage.inventory import InventoryRepository, Place
 from advanced_rag.storage.vectors import MOST_AT_ONCE, StoredPlace
 
 _SPAN = 2000  # chunks compared at once
@@ -86,9 +86,9 @@ class Reconciler:
         left = list(chunk_ids)
         while left:
             stocked = await self._database.read(tenant, lambda t: InventoryRepository(t).load(left))  # noqa: B023
-            known = await self._known(tenant, list(stocked), collections)
-            rows = [_row(tenant, item) for item in stocked.values()]
-            await self._index.fill(rows, collections, known=known, embed=tempo.embed)
+            rows = [row_of(tenant, item.document, item.chunk, item.rights) for item in stocked.values()]
+            known = await self._index.known(tenant, rows, self._sources(collections))
+            await self._index.fill(tenant, rows, collections, known=known, embed=tempo.embed)
             now = await self._database.read(tenant, lambda t: InventoryRepository(t).standings(left))  # noqa: B023
             await self._index.remove(tenant, sorted(stocked.keys() - now.keys()), collections)
             left = [key for key, standing in now.items() if key not in stocked or stocked[key].standing != standing]
@@ -99,8 +99,7 @@ class Reconciler:
             await self.put(tenant, difference.missing[start : start + _BATCH], [collection], tempo)
 
     async def _size(self, tenant: TenantId, generation: Generation, *, is_there: bool) -> int:
-        domain = domain_of(generation.kind)
-        expected = await self._database.read(tenant, lambda t: InventoryRepository(t).count(domain))
+        expected = await self._database.read(tenant, lambda t: InventoryRepository(t).count(generation))
         found = await asyncio.to_thread(self._index.store.size, generation, tenant) if is_there else 0
         return max(expected, found)
 
@@ -133,8 +132,7 @@ class Reconciler:
         ]
 
     async def _really_orphaned(self, tenant: TenantId, generation: Generation, strange: Sequence[str]) -> list[str]:
-        domain = domain_of(generation.kind)
-        wanted = await self._database.read(tenant, lambda t: InventoryRepository(t).standings(strange, domain))
+        wanted = await self._database.read(tenant, lambda t: InventoryRepository(t).standings(strange))
         pending = await self._database.read(tenant, lambda t: InventoryRepository(t).pending())
         work: dict[str, list[range]] = {}
         for place, below in pending:
@@ -143,25 +141,20 @@ class Reconciler:
         return [key for key in strange if key in rows and key not in wanted and not _is_in_work(rows[key], work)]
 
     async def _visible(self, tenant: TenantId, generation: Generation, span: Span) -> dict[str, Place]:
-        domain, (start, below) = domain_of(generation.kind), map(_edge, span)
-        return await self._database.read(tenant, lambda t: InventoryRepository(t).visible(start, below, domain))
+        start, below = map(_edge, span)
+        return await self._database.read(tenant, lambda t: InventoryRepository(t).visible(start, below, generation))
 
-    async def _known(
-        self, tenant: TenantId, chunk_ids: Sequence[str], targets: Sequence[Collection]
-    ) -> dict[str, dict[str, Vectors]]:
-        """Return vectors that another collection holds already, by the fingerprint of their encoder."""
-        wanted = {item.generation.encoder for item in targets}
+    def _sources(self, targets: Sequence[Collection]) -> list[Collection]:
+        """Return the collections from which vectors can be taken over."""
+        fingerprints = {item.generation.encoder for item in targets}
         names = {item.generation.collection for item in targets}
-        sources = {
-            item.generation.encoder: item.generation
-            for item in sorted(self._index.layout.live.values(), key=_holds_everything)
-            if item.generation.kind != SPARSE and item.generation.collection not in names
-        }
-        return {
-            fingerprint: await asyncio.to_thread(self._index.store.vectors, generation, tenant, chunk_ids)
-            for fingerprint, generation in sources.items()
-            if fingerprint in wanted and chunk_ids
-        }
+        return [
+            item
+            for item in self._index.layout.collections
+            if item.state in {"live", "retired"}
+            and item.generation.encoder in fingerprints
+            and item.generation.collection not in names
+        ]
 
 
 def _spans(count: int) -> Iterator[Span]:
@@ -186,11 +179,3 @@ def _stored(tenant: TenantId, place: Place) -> StoredPlace:
 def _is_in_work(stored: StoredPlace, work: Mapping[str, Sequence[range]]) -> bool:
     key, version = stored
     return any(version in versions for versions in work.get(key, ()))
-
-
-def _holds_everything(collection: Collection) -> bool:
-    return domain_of(collection.generation.kind) is None
-
-
-def _row(tenant: TenantId, item: Stocked) -> Row:
-    return Row(item.document.domain, index_row(tenant, item.document, item.chunk, item.rights))

@@ -20,7 +20,7 @@ from advanced_rag.exceptions import (
 )
 from advanced_rag.models.index import StoredGeneration
 from advanced_rag.models.reindex import Action, KindPlan, ReindexOptions, ReindexRun, RunState
-from advanced_rag.services.index import Collection
+from advanced_rag.services.layout import Collection
 from advanced_rag.services.rebuild import Rebuild, Tools
 from advanced_rag.storage.database import Transaction
 from advanced_rag.storage.generations import GenerationRepository

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import orjson
+from pydantic import TypeAdapter
 
 from advanced_rag.auth.secret import SECRET_FILE, derive, load_secret
 from advanced_rag.config import Settings
@@ -20,7 +20,7 @@ from advanced_rag.exceptions import BackupError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.holds import ForgetKind, Receipt
 from advanced_rag.models.identity import Reader
-from advanced_rag.models.index import SPARSE, Generation, domain_of
+from advanced_rag.models.index import SPARSE, Generation
 from advanced_rag.services.backup import (
     FILES_FOLDER,
     by_tenant,
@@ -30,7 +30,7 @@ from advanced_rag.services.backup import (
     vector_member,
 )
 from advanced_rag.services.forget import named_in_receipts, remove_traces, signature
-from advanced_rag.services.index import index_row
+from advanced_rag.services.layout import index_row
 from advanced_rag.services.rights import label_job
 from advanced_rag.storage.archive import Archive, Manifest, reading
 from advanced_rag.storage.backup import Restoration, restoring
@@ -44,6 +44,7 @@ from advanced_rag.storage.rights import RightsRepository
 from advanced_rag.storage.vectors import VectorStore
 
 _PAGE = 200
+_RECEIPTS = TypeAdapter(list[Receipt])
 Receipts = Mapping[str, Sequence[Receipt]]  # by name or id of their tenant
 
 
@@ -75,12 +76,18 @@ def restore(settings: Settings, path: Path, receipts: Receipts, announce: Callab
             if manifest.vectors:
                 announce("restoring the index")
                 store = closing.enter_context(opened_store(settings))
-                for generation in restoration.generations():
-                    undo.callback(store.drop, generation)
-                    _fill(store, archive, restoration, generation)
-        undo.pop_all()
+                _fill(store, archive, restoration, undo)
+        undo.pop_all()  # from here on it is kept
     is_same = manifest.secret in {None, secret_mark(settings)}
     return Restored(manifest, generations, is_same, forgotten)
+
+
+def read_receipts(path: Path) -> list[Receipt]:
+    """Read an answer of /v1/receipts that was kept; raises BackupError."""
+    try:
+        return _RECEIPTS.validate_python(orjson.loads(path.read_bytes())["receipts"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BackupError(f"{path}: no answer of /v1/receipts ({type(error).__name__})") from error
 
 
 def _restore_files(archive: Archive, settings: Settings) -> None:
@@ -131,18 +138,28 @@ def _forget_in(transaction: TenantTransaction, secret: bytes, receipts: Sequence
     return len(found)
 
 
-def _fill(store: VectorStore, archive: Archive, restoration: Restoration, generation: Generation) -> None:
-    """Write the chunks of a new collection with the vectors of the backup; a job does what of a document had none."""
-    store.ensure(generation)
-    needs_vectors = generation.kind != SPARSE
+def _fill(store: VectorStore, archive: Archive, restoration: Restoration, undo: ExitStack) -> None:
+    """Write the vectors of the backup into new collections; jobs do the documents some of whose vectors it lacks."""
     incomplete: set[tuple[TenantId, str]] = set()
-    for tenant, vectors in _pages(archive, restoration, generation):
-        rows = _rows(restoration.of(tenant), vectors)
-        missing = {document_id for document_id, row in rows if needs_vectors and row.vector is None}
-        store.upsert(generation, [row for document_id, row in rows if document_id not in missing])
-        incomplete |= {(tenant, document_id) for document_id in missing}
+    for generation in restoration.generations():
+        undo.callback(store.drop, generation)
+        store.ensure(generation)
+        for tenant, vectors in _pages(archive, restoration, generation):
+            missing = _write_page(store, generation, restoration.of(tenant), vectors)
+            incomplete |= {(tenant, document_id) for document_id in missing}
     for tenant, document_id in sorted(incomplete):
         JobRepository(restoration.of(tenant), "restore").add([label_job(tenant, document_id, 0)])
+
+
+def _write_page(
+    store: VectorStore, generation: Generation, transaction: TenantTransaction, vectors: Mapping[str, Vectors | None]
+) -> set[str]:
+    """Write some chunks; returns the documents that have to be done again."""
+    rows = _rows(transaction, vectors)
+    needs_vectors = generation.kind != SPARSE
+    missing = {document_id for document_id, row in rows if needs_vectors and row.vector is None}
+    store.upsert(generation, [row for document_id, row in rows if document_id not in missing])
+    return missing
 
 
 def _pages(
@@ -150,14 +167,13 @@ def _pages(
 ) -> Iterator[tuple[TenantId, dict[str, Vectors | None]]]:
     """Yield the chunks of a collection with their vectors, some of one tenant at a time."""
     if generation.kind not in archive.manifest.vectors:
-        for tenant, page in by_tenant(restoration.visible_chunks(domain_of(generation.kind))):
+        for tenant, page in by_tenant(restoration.visible_chunks(generation)):
             yield tenant, dict.fromkeys(page)
         return
-    lines = archive.lines(vector_member(generation.kind))
-    items: Iterator[Any] = (orjson.loads(line) for line in lines)
+    items = map(orjson.loads, archive.lines(vector_member(generation.kind)))
     for tenant, group in itertools.groupby(items, key=itemgetter(0)):
-        while page := list(itertools.islice(group, _PAGE)):
-            yield TenantId(tenant), {item[1]: _vector(item[2]) for item in page}
+        while some := list(itertools.islice(group, _PAGE)):
+            yield TenantId(tenant), {chunk_id: _vector(packed) for _, chunk_id, packed in some}
 
 
 def _vector(packed: str | None) -> Vectors | None:

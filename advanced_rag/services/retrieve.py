@@ -1,4 +1,4 @@
-"""Retrieval: three guarded searches side by side, fused, read back from SQL, reranked, diversified."""
+"""Retrieval: guarded searches side by side, fused, read back from SQL, reranked, diversified."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,9 +18,9 @@ from advanced_rag.exceptions import (
     UnavailableError,
     UnknownDomainError,
 )
-from advanced_rag.models.filters import Filter, matches
+from advanced_rag.models.filters import matches
 from advanced_rag.models.identity import Principal, Reader
-from advanced_rag.models.index import SEMANTIC, SPARSE, Generation, domain_kind
+from advanced_rag.models.index import SEMANTIC, SPARSE, VISUAL, domain_kind
 from advanced_rag.models.retrieval import (
     Candidate,
     Degradation,
@@ -31,17 +31,18 @@ from advanced_rag.models.retrieval import (
     RetrieveQuery,
     RetrieveResult,
     ScoreKind,
+    SearchMode,
 )
 from advanced_rag.ranking.fuse import fuse, single
 from advanced_rag.ranking.mmr import mmr
 from advanced_rag.ranking.rerank import Reranker, blend
-from advanced_rag.resilience.batcher import MicroBatcher
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.resilience.guard import Guard
-from advanced_rag.services.index import Collection, Index
-from advanced_rag.services.sql import Sql
+from advanced_rag.services.index import Index
+from advanced_rag.services.layout import Collection
+from advanced_rag.services.page_search import PageSearch
+from advanced_rag.services.searches import HydrationBatcher, SearchBatcher
 from advanced_rag.storage.collections import Vectors
-from advanced_rag.storage.hydration import hydrate
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.logs import get_logger
 from advanced_rag.telemetry.tracing import stage
@@ -50,9 +51,9 @@ from advanced_rag.text.chunk import passage
 _SLACK = 10  # candidates read back beyond what is asked, to make up for those SQL does not confirm
 _log = get_logger(__name__)
 
-SearchKey = tuple[Generation, Reader, int, Filter | None]
-SearchBatcher = MicroBatcher[SearchKey, Any, list[Candidate]]
-HydrationBatcher = MicroBatcher[Reader, list[str], dict[str, Hydrated]]
+_KINDS: Mapping[SearchMode, ScoreKind] = {"semantic": "cosine", "domain": "cosine", "sparse": "bm25", "visual": "maxsim"}
+_FUSED: frozenset[SearchMode] = frozenset({"hybrid", "hybrid_visual"})
+_VISUAL: frozenset[SearchMode] = frozenset({"visual", "hybrid_visual"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class RetrieveService:
         guards: Mapping[LegName, Guard],
         searches: SearchBatcher,
         hydrations: HydrationBatcher,
+        pages: PageSearch | None,
         reranker: Reranker | None,
         rerank_guard: Guard,
         settings: RetrievalSettings,
@@ -100,6 +102,7 @@ class RetrieveService:
         self._guards = guards
         self._searches = searches
         self._hydrations = hydrations
+        self._pages = pages
         self._reranker = reranker
         self._rerank_guard = rerank_guard
         self.settings = settings
@@ -166,16 +169,18 @@ class RetrieveService:
 
     def _legs(self, query: RetrieveQuery) -> dict[LegName, Collection]:
         """Choose the legs a request runs."""
-        domain, live = self._domain(query), self._index.layout.live
+        domain, mode, live = self._domain(query), query.search_mode, self._index.layout.live
         legs: dict[LegName, Collection] = {}
-        if query.search_mode in {"hybrid", "semantic"}:
+        if mode in _FUSED | {"semantic"}:
             legs["semantic"] = live[SEMANTIC]
-        if query.search_mode in {"hybrid", "sparse"} and SPARSE in live:
+        if mode in _FUSED | {"sparse"} and SPARSE in live:
             legs["sparse"] = live[SPARSE]
-        if query.search_mode in {"hybrid", "domain"} and domain is not None:
+        if mode in _FUSED | {"domain"} and domain is not None:
             legs["domain"] = live[domain_kind(domain)]
-        if not legs:
-            raise FeatureDisabledError(f"{query.search_mode} search is switched off")
+        if mode in _VISUAL and self._pages is not None:
+            legs["visual"] = live[VISUAL]
+        if not legs or (mode in _VISUAL and self._pages is None):
+            raise FeatureDisabledError(f"{mode} search is switched off")
         return legs
 
     def _domain(self, query: RetrieveQuery) -> str | None:
@@ -199,9 +204,11 @@ class RetrieveService:
         deadline: Deadline,
         course: _Course,
     ) -> list[Candidate]:
-        vector: Any = query.query
+        if name == "visual" and self._pages is not None:
+            return await self._pages.find(principal, query, leg.generation, limit, deadline, course.stage)
         if not leg.is_usable:
             raise EncoderMissingError("the encoder of this index is not to be had here")
+        vector: Any = query.query
         if leg.embedder is not None:
             with course.stage(f"encode_{name}"):
                 async with deadline.limit("the encoder"):
@@ -215,7 +222,7 @@ class RetrieveService:
             return await self._guards[name].call(search, deadline)
 
     def _fuse(self, query: RetrieveQuery, found: Mapping[LegName, Sequence[Candidate]]) -> list[Fused]:
-        if query.search_mode != "hybrid":
+        if query.search_mode not in _FUSED:
             ((leg, candidates),) = found.items()
             return single(leg, candidates)
         chosen = self.settings.weights
@@ -223,6 +230,7 @@ class RetrieveService:
             "semantic": chosen.semantic,
             "sparse": chosen.sparse,
             "domain": chosen.domain,
+            "visual": chosen.visual,
             **(query.weights or {}),
         }
         return fuse(found, weights)
@@ -231,7 +239,7 @@ class RetrieveService:
         """Read candidates back from SQL, in batches until enough of them are confirmed."""
         wanted = max(query.top_k, self.settings.rerank_candidates if self._reranker else 0)
         wanted = max(wanted, self.settings.candidates if self._mmr_wanted(query) else 0)
-        kind: ScoreKind = {"semantic": "cosine", "domain": "cosine", "sparse": "bm25"}.get(query.search_mode, "fused")  # type: ignore[assignment]
+        kind = _KINDS.get(query.search_mode, "fused")
         ranked: list[Ranked] = []
         position = 0
         while len(ranked) < wanted and position < len(fused):
@@ -257,9 +265,9 @@ class RetrieveService:
     async def _rerank(self, query: RetrieveQuery, ranked: list[Ranked], deadline: Deadline, course: _Course) -> list[Ranked]:
         if query.rerank is False or not self._features.reranking or not ranked:
             return ranked
-        if self._reranker is None:
+        if self._reranker is None or query.search_mode in _VISUAL:  # it reads text, and a page may have none
             if query.rerank:
-                course.degrade("rerank", FeatureDisabledError("no rerank model is configured"))
+                course.degrade("rerank", FeatureDisabledError("no rerank model is configured, or it cannot see pages"))
             return ranked
         head, tail = ranked[: self.settings.rerank_candidates], ranked[self.settings.rerank_candidates :]
         passages = [passage(item.found.document.title, (), item.found.chunk.text) for item in head]
@@ -274,9 +282,9 @@ class RetrieveService:
         order = np.argsort(-final, kind="stable")
         return [replace(head[i], score=float(final[i]), kind="rerank") for i in order] + tail
 
-    async def _vectors(self, reader: Reader, ranked: list[Ranked]) -> dict[str, Vectors]:
+    async def _vectors(self, reader: Reader, leg: LegName, ranked: list[Ranked]) -> dict[str, Vectors]:
         ids = [item.found.chunk.chunk_id for item in ranked]
-        return await asyncio.to_thread(self._index.store.vectors, self._index.generations[SEMANTIC], reader.tenant, ids)
+        return await asyncio.to_thread(self._index.store.vectors, self._index.generations[leg], reader.tenant, ids)
 
     def _mmr_wanted(self, query: RetrieveQuery) -> bool:
         return self._features.mmr if query.mmr is None else query.mmr
@@ -286,44 +294,21 @@ class RetrieveService:
     ) -> list[Ranked]:
         if not self._mmr_wanted(query) or len(ranked) < 2:
             return ranked
+        leg: LegName = "visual" if query.search_mode == "visual" else "semantic"
         try:
             with course.stage("mmr"):
-                vectors = await self._guards["semantic"].call(lambda: self._vectors(principal.reader, ranked), deadline)
+                vectors = await self._guards[leg].call(lambda: self._vectors(principal.reader, leg, ranked), deadline)
         except (UnavailableError, OverloadedError) as error:
             course.degrade("mmr", error)
             return ranked
-        known = [item for item in ranked if item.found.chunk.chunk_id in vectors]
-        if not known:
+        if not vectors:
             return ranked
-        scores = np.array([item.score for item in known], dtype=np.float32)
+        nothing = np.zeros_like(next(iter(vectors.values())))  # of a page without text: it is like no other
+        scores = np.array([item.score for item in ranked], dtype=np.float32)
         relevance = (scores - scores.min()) / max(float(np.ptp(scores)), 1e-9)
-        matrix = np.stack([vectors[item.found.chunk.chunk_id] for item in known])
+        matrix = np.stack([vectors.get(item.found.chunk.chunk_id, nothing) for item in ranked])
         trade_off = self.settings.mmr_lambda if query.mmr_lambda is None else query.mmr_lambda
-        return [replace(known[i], kind="mmr") for i in mmr(relevance, matrix, top_k=query.top_k, trade_off=trade_off)]
-
-
-def search_batcher(index: Index, *, max_waiting: int) -> SearchBatcher:
-    """Return the batcher that sends searches of one collection, reader and filter to Milvus together."""
-
-    async def run(key: SearchKey, queries: list[Any]) -> list[list[Candidate]]:
-        generation, reader, limit, condition = key
-        call: Callable[[], list[list[Candidate]]] = lambda: index.store.search(  # noqa: E731 - typed, for the thread
-            generation, reader, queries, limit=limit, condition=condition
-        )
-        return await asyncio.to_thread(call)
-
-    return MicroBatcher(run, max_batch=32, max_waiting=max_waiting, concurrency=2)
-
-
-def hydration_batcher(database: Sql, *, max_waiting: int) -> HydrationBatcher:
-    """Return the batcher that reads the chunks of several answers to one reader in one statement."""
-
-    async def run(reader: Reader, wanted: list[list[str]]) -> list[dict[str, Hydrated]]:
-        ids = list({chunk_id for answer in wanted for chunk_id in answer})
-        found = await database.read(reader.tenant, lambda connection: hydrate(connection, ids, reader))
-        return [{chunk_id: found[chunk_id] for chunk_id in answer if chunk_id in found} for answer in wanted]
-
-    return MicroBatcher(run, max_batch=16, max_waiting=max_waiting, concurrency=2)
+        return [replace(ranked[i], kind="mmr") for i in mmr(relevance, matrix, top_k=query.top_k, trade_off=trade_off)]
 
 
 def _unknown(message: str) -> UnknownDomainError:

@@ -1,7 +1,7 @@
 """Rights of documents: SQL's word counts at once, the index is brought up to it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from advanced_rag.exceptions import ForbiddenError, IdTakenError, NotFoundError, RagError
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
@@ -16,9 +16,17 @@ from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
 from advanced_rag.telemetry.logs import get_logger
 
-Version = tuple[DocumentVersion, Sequence[Chunk]]
-
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """What the index should say of a document; number of the rights and hash tell whether that has changed since."""
+
+    document: DocumentVersion
+    chunks: Sequence[Chunk]
+    stored: StoredRights
+    content_hash: str
 
 
 class RightsService:
@@ -52,33 +60,36 @@ class RightsService:
             return after, job
 
         after, job = await self._database.write(principal.tenant, change)
+        await self.label_soon(job)
+        return after
+
+    async def label(self, job: Job) -> None:
+        """Write a document's current rights and metadata into the index, until they are still so afterwards."""
+        done = False
+        while not done:
+            now = await self._database.read(job.tenant, lambda t: _current(t, job.document_id))
+            if now is not None:
+                await self._index.relabel(job.tenant, now.document, now.chunks, now.stored.rights)
+            done = await self._database.write(job.tenant, lambda t: self._finish(t, job, now))  # noqa: B023
+
+    async def label_soon(self, job: Job) -> None:
+        """Bring the index up to date at once; what cannot be done now stays queued."""
         try:
             await self.label(job)
         except RagError as error:
             _log.warning("labels_postponed", code=error.code)
-        return after
 
-    async def label(self, job: Job) -> None:
-        """Write a document's current rights into the index, until they are still the current ones afterwards."""
-        done = False
-        while not done:
-            version, stored = await self._database.read(job.tenant, lambda t: _current(t, job.document_id))
-            if version is not None and stored is not None:
-                await self._index.add(job.tenant, [version], {job.document_id: stored.rights})
-            done = await self._database.write(job.tenant, lambda t: self._finish(t, job, version, stored))  # noqa: B023
-
-    def _finish(
-        self, transaction: TenantTransaction, job: Job, version: Version | None, stored: StoredRights | None
-    ) -> bool:
-        """End the job unless the rights changed meanwhile; what was written of a replaced version is purged."""
+    def _finish(self, transaction: TenantTransaction, job: Job, written: _Current | None) -> bool:
+        """End the job unless something changed meanwhile; what was written of a replaced version is purged."""
         state = DocumentRepository(transaction).hold([job.document_id]).get(job.document_id)
         now = RightsRepository(transaction).of([job.document_id]).get(job.document_id)
-        if version is not None and (state is None or version[0].version != state.current_version):
-            replaced = version[0].version
-            purge = new_job(job.tenant, "purge", job.document_id, replaced, replaced + 1)
-            JobRepository(transaction, self._owner).add([purge])
-        elif stored is not None and now is not None and now.number != stored.number:
-            return False
+        if written is not None:
+            replaced = written.document.version
+            if state is None or now is None or replaced != state.current_version:
+                purge = new_job(job.tenant, "purge", job.document_id, replaced, replaced + 1)
+                JobRepository(transaction, self._owner).add([purge])
+            elif (now.number, state.content_hash) != (written.stored.number, written.content_hash):
+                return False
         JobRepository(transaction, self._owner).finish([job.id])
         return True
 
@@ -114,9 +125,10 @@ def _rights(transaction: TenantTransaction, principal: Principal, document_id: s
     return RightsRepository(transaction).of([document_id])[document_id].rights
 
 
-def _current(transaction: TenantTransaction, document_id: str) -> tuple[Version | None, StoredRights | None]:
+def _current(transaction: TenantTransaction, document_id: str) -> _Current | None:
     state = DocumentRepository(transaction).states([document_id]).get(document_id)
     stored = RightsRepository(transaction).of([document_id]).get(document_id)
-    if state is None or state.current_version is None:
-        return None, stored
-    return DocumentRepository(transaction).version_chunks(document_id, state.current_version), stored
+    if state is None or stored is None or state.current_version is None or state.content_hash is None:
+        return None
+    found = DocumentRepository(transaction).version_chunks(document_id, state.current_version)
+    return None if found is None else _Current(*found, stored, state.content_hash)

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from advanced_rag.models.documents import Chunk, DocumentInfo, DocumentVersion, Page
 from advanced_rag.models.identity import Reader
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
 from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.document_rows import NewVersion, chunk_of, chunk_row, info_of, version_of, version_row
 from advanced_rag.storage.hydration import is_current
 from advanced_rag.storage.rights import open_to
 from advanced_rag.storage.tables import chunks, document_access, document_versions, documents, now
@@ -18,22 +20,12 @@ from advanced_rag.storage.tables import chunks, document_access, document_versio
 
 @dataclass(frozen=True, slots=True)
 class DocumentState:
-    """Where a document stands: its versions so far and the content of the current one."""
+    """Where a document stands: its versions so far, the content of the current one and how many chunks it has."""
 
     current_version: int | None
     last_version: int
     content_hash: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NewVersion:
-    """A version about to be indexed, with its chunks."""
-
-    document: DocumentVersion
-    text: str
-    content_hash: str
-    chunks: tuple[Chunk, ...]
-    source: Mapping[str, Any] | None = None
+    chunks: int = 0
 
 
 class DocumentRepository:
@@ -73,18 +65,27 @@ class DocumentRepository:
     def states(self, document_ids: Sequence[str]) -> dict[str, DocumentState]:
         """Return the state of the documents that have a row."""
         found = self._connection.execute(
-            select(documents.c.id, documents.c.current_version, documents.c.last_version, document_versions.c.content_hash)
+            select(
+                documents.c.id,
+                documents.c.current_version,
+                documents.c.last_version,
+                document_versions.c.content_hash,
+                document_versions.c.chunk_count,
+            )
             .select_from(documents.outerjoin(document_versions, is_current()))
             .where(self._owned(documents), documents.c.id.in_(document_ids))
         )
-        return {row.id: DocumentState(row.current_version, row.last_version, row.content_hash) for row in found}
+        return {
+            row.id: DocumentState(row.current_version, row.last_version, row.content_hash, row.chunk_count or 0)
+            for row in found
+        }
 
     def add_versions(self, versions: Sequence[NewVersion]) -> None:
         """Store versions that are not visible yet."""
         if not versions:
             return
         moment = now()
-        self._connection.execute(insert(document_versions), [self._version_row(item, moment) for item in versions])
+        self._connection.execute(insert(document_versions), [version_row(self._tenant, item, moment) for item in versions])
         self._add_chunks([chunk for item in versions for chunk in item.chunks])
         self._set_each(
             [{"key": item.document.document_id, "value": item.document.version} for item in versions],
@@ -140,7 +141,7 @@ class DocumentRepository:
 
     def _add_chunks(self, pieces: Sequence[Chunk]) -> None:
         if pieces:
-            self._connection.execute(insert(chunks), [self._chunk_row(chunk) for chunk in pieces])
+            self._connection.execute(insert(chunks), [chunk_row(self._tenant, chunk) for chunk in pieces])
 
     def activate(self, versions: Mapping[str, int]) -> dict[str, int]:
         """Make versions current where they are newer than what is; returns those that are current now.
@@ -160,40 +161,34 @@ class DocumentRepository:
         )
         states = self.states(list(versions))
         won = {key: version for key, version in versions.items() if key in states and states[key].current_version == version}
-        self._mark_states(versions, won)
+        self._mark_states(won)
+        self.mark_failed({key: version for key, version in versions.items() if key not in won})
         return won
 
-    def _mark_states(self, versions: Mapping[str, int], won: Mapping[str, int]) -> None:
-        older = (
+    def _mark_states(self, won: Mapping[str, int]) -> None:
+        if not won:
+            return
+        superseded = {"state": "superseded", "superseded_at": now()}
+        self._connection.execute(
             update(document_versions)
             .where(
                 self._owned(document_versions),
-                document_versions.c.document_id == bindparam("key"),
-                document_versions.c.version < bindparam("value"),
+                document_versions.c.document_id.in_(list(won)),
                 document_versions.c.state == "current",
+                self._keys(document_versions).not_in(list(won.items())),
             )
-            .values(state="superseded")
+            .values(superseded)
         )
-        this = (
+        self._connection.execute(
             update(document_versions)
-            .where(
-                self._owned(document_versions),
-                document_versions.c.document_id == bindparam("key"),
-                document_versions.c.version == bindparam("value"),
-            )
-            .values(state=bindparam("new_state"))
-        )
-        self._set_each([{"key": key, "value": version} for key, version in won.items()], older)
-        self._set_each(
-            [
-                {"key": key, "value": version, "new_state": "current" if key in won else "superseded"}
-                for key, version in versions.items()
-            ],
-            this,
+            .where(self._owned(document_versions), self._keys(document_versions).in_(list(won.items())))
+            .values(state="current")
         )
 
     def mark_failed(self, versions: Mapping[str, int]) -> None:
         """Say of versions that they will never be visible."""
+        if not versions:
+            return
         self._connection.execute(
             update(document_versions)
             .where(self._owned(document_versions), self._keys(document_versions).in_(list(versions.items())))
@@ -201,8 +196,11 @@ class DocumentRepository:
             .values(state="failed")
         )
 
-    def remove(self, document_id: str, reader: Reader) -> int | None:
-        """Delete a document with all its text; returns the floor below which no version may return, None if missing."""
+    def remove(self, document_id: str, reader: Reader, by: str | None = None) -> int | None:
+        """Delete a document with all its text; returns the floor below which no version may return, None if missing.
+
+        Who did it, and when, stays with the floor: a tombstone.
+        """
         held = select(documents.c.last_version, documents.c.current_version).where(
             self._owned(documents), documents.c.id == document_id
         )
@@ -219,7 +217,12 @@ class DocumentRepository:
                 owner=None,
                 visibility="tenant",
                 rights_version=documents.c.rights_version + 1,
+                history_from=0,
                 updated_at=now(),
+                expires_at=None,
+                deleted_at=now(),
+                deleted_by=by,
+                deleted_version=row.current_version,
             )
         )
         self._connection.execute(
@@ -242,11 +245,24 @@ class DocumentRepository:
         )
 
     def get(self, document_id: str, reader: Reader) -> DocumentInfo | None:
-        """Return a visible document with its text."""
-        row = self._connection.execute(
-            self._listing(reader, document_versions.c.text).where(documents.c.id == document_id)
-        ).one_or_none()
-        return None if row is None else _info(row, text=row.text)
+        """Return a visible document with its text and what is known of its file."""
+        listing = self._listing(reader, document_versions.c.text)
+        row = self._connection.execute(listing.where(documents.c.id == document_id)).one_or_none()
+        return None if row is None else info_of(row, text=row.text)
+
+    def find(self, document_ids: Sequence[str], reader: Reader) -> list[DocumentInfo]:
+        """Return those of some documents that are visible."""
+        rows = self._connection.execute(self._listing(reader).where(documents.c.id.in_(document_ids)))
+        return [info_of(row) for row in rows]
+
+    def expire_at(self, document_id: str, moment: datetime | None, reader: Reader) -> bool:
+        """Say when a document is to be deleted, or that it is not; False when there is none to be seen."""
+        if not self.find([document_id], reader):
+            return False
+        self._connection.execute(
+            update(documents).where(self._owned(documents), documents.c.id == document_id).values(expires_at=moment)
+        )
+        return True
 
     def page(self, limit: int, cursor: str | None, reader: Reader) -> Page[DocumentInfo]:
         """List visible documents, oldest first."""
@@ -255,7 +271,7 @@ class DocumentRepository:
             statement = statement.where(tuple_(documents.c.created_at, documents.c.id) > tuple_(*decode_cursor(cursor)))
         rows = self._connection.execute(statement).all()
         more = rows[limit - 1] if len(rows) > limit else None
-        return Page([_info(row) for row in rows[:limit]], encode_cursor(more.created_at, more.id) if more else None)
+        return Page([info_of(row) for row in rows[:limit]], encode_cursor(more.created_at, more.id) if more else None)
 
     def version_chunks(self, document_id: str, version: int) -> tuple[DocumentVersion, list[Chunk]] | None:
         """Return a version and its chunks in order, whatever its state; None when it is gone."""
@@ -273,7 +289,7 @@ class DocumentRepository:
             .where(self._owned(chunks), chunks.c.document_id == document_id, chunks.c.version == version)
             .order_by(chunks.c.ordinal)
         )
-        return _version(row), [_chunk(item) for item in found]
+        return version_of(row), [chunk_of(item) for item in found]
 
     def counts(self, reader: Reader) -> tuple[int, int]:
         """Return how many documents and chunks are visible."""
@@ -299,12 +315,14 @@ class DocumentRepository:
                 documents.c.id,
                 documents.c.created_at,
                 documents.c.updated_at,
+                documents.c.expires_at,
                 document_versions.c.document_id,
                 document_versions.c.version,
                 document_versions.c.title,
                 document_versions.c.metadata.label("document_metadata"),
                 document_versions.c.domain,
                 document_versions.c.chunk_count,
+                document_versions.c.source,
                 *extra,
             )
             .select_from(documents.join(document_versions, is_current()))
@@ -320,62 +338,6 @@ class DocumentRepository:
         if parameters:
             self._connection.execute(statement, parameters)
 
-    def _version_row(self, item: NewVersion, moment: Any) -> dict[str, Any]:
-        document = item.document
-        return {
-            "tenant_id": self._tenant,
-            "document_id": document.document_id,
-            "version": document.version,
-            "state": "indexing",
-            "content_hash": item.content_hash,
-            "title": document.title,
-            "text": item.text,
-            "metadata": dict(document.metadata),
-            "domain": document.domain,
-            "chunk_count": len(item.chunks),
-            "bytes": len(item.text.encode()),
-            "source": dict(item.source) if item.source else None,
-            "created_at": moment,
-        }
-
-    def _chunk_row(self, chunk: Chunk) -> dict[str, Any]:
-        return {
-            "chunk_id": chunk.chunk_id,
-            "tenant_id": self._tenant,
-            "document_id": chunk.document_id,
-            "version": chunk.version,
-            "ordinal": chunk.ordinal,
-            "text": chunk.text,
-            "headings": list(chunk.headings),
-            "page": chunk.page,
-            "start": chunk.start,
-            "end": chunk.end,
-            "tokens": chunk.tokens,
-        }
-
 
 def _for(reader: Reader, statement: Any) -> Any:
     return statement if reader.subjects is None else statement.where(open_to(sorted(reader.subjects)))
-
-
-def _version(row: Row[Any]) -> DocumentVersion:
-    return DocumentVersion(row.document_id, row.version, row.title, row.document_metadata, row.domain)
-
-
-def _chunk(row: Row[Any]) -> Chunk:
-    return Chunk(
-        chunk_id=row.chunk_id,
-        document_id=row.document_id,
-        version=row.version,
-        ordinal=row.ordinal,
-        text=row.text,
-        headings=tuple(row.headings),
-        start=row.start,
-        end=row.end,
-        tokens=row.tokens,
-        page=row.page,
-    )
-
-
-def _info(row: Row[Any], text: str | None = None) -> DocumentInfo:
-    return DocumentInfo(_version(row), row.chunk_count, row.created_at, row.updated_at, text)

@@ -129,14 +129,14 @@ def _compile(condition: Filter, *, negated: bool) -> str:
         case Not(part):
             return _compile(part, negated=not negated)
         case All(parts):
-            return _join("or" if negated else "and", [_compile(part, negated=negated) for part in parts])
+            return join("or" if negated else "and", [_compile(part, negated=negated) for part in parts])
         case Either(parts):
-            return _join("and" if negated else "or", [_compile(part, negated=negated) for part in parts])
+            return join("and" if negated else "or", [_compile(part, negated=negated) for part in parts])
         case Exists(field):
             return _flag(_name("x", field), negated=negated)
         case In(field, values):
             flags = [_flag(_name("v", field, value), negated=negated) for value in values]
-            return _join("and" if negated else "or", flags)
+            return join("and" if negated else "or", flags)
         case Range():
             return _range(condition, negated=negated)
 
@@ -148,15 +148,19 @@ def _range(condition: Range, *, negated: bool) -> str:
     if not negated:
         return f'{FACETS_FIELD}["{name}"] {_OPERATORS[condition.operator]} {literal}'
     absent = _flag(_name("S" if is_text else "N", condition.field), negated=True)
-    return _join("or", [absent, f'{FACETS_FIELD}["{name}"] {_NEGATED[condition.operator]} {literal}'])
+    return join("or", [absent, f'{FACETS_FIELD}["{name}"] {_NEGATED[condition.operator]} {literal}'])
 
 
 def _flag(name: str, *, negated: bool) -> str:
     return f'{FACETS_FIELD}["{name}"] {"!=" if negated else "=="} true'
 
 
-def _join(operator: str, parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else "(" + f" {operator} ".join(parts) + ")"
+def join(operator: Literal["and", "or"], parts: Sequence[str]) -> str:
+    """Return expressions joined to one: by halves, for Milvus Lite refuses what nests some fifty deep, as long chains do."""
+    if len(parts) == 1:
+        return parts[0]
+    half = len(parts) // 2
+    return f"({join(operator, parts[:half])} {operator} {join(operator, parts[half:])})"
 
 
 def quote(value: str) -> str:

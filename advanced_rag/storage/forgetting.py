@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, null, select, update
 
 from advanced_rag.models.rights import from_subjects, subjects
 from advanced_rag.storage.database import TenantTransaction
@@ -17,6 +17,7 @@ from advanced_rag.storage.tables import (
     job_events,
     jobs,
     messages,
+    page_vectors,
     refresh_tokens,
     sessions,
     tickets,
@@ -63,6 +64,11 @@ class ForgettingRepository:
                 owner=None,
                 visibility="tenant",
                 rights_version=documents.c.rights_version + 1,
+                expires_at=None,
+                deleted_at=None,
+                deleted_by=None,
+                deleted_version=None,
+                history_from=0,
             )
         )
         self._delete(jobs, jobs.c.document_id == document_id, jobs.c.kind != "purge")
@@ -72,10 +78,12 @@ class ForgettingRepository:
 
     def count_document(self, document_id: str) -> dict[str, int]:
         """Return how many rows tell of a document, by table."""
+        pieces = select(chunks.c.chunk_id).where(chunks.c.tenant_id == self._tenant, chunks.c.document_id == document_id)
         return {
             "documents": self._count(documents, documents.c.id == document_id, documents.c.current_version.is_not(None)),
             "versions": self._count(document_versions, document_versions.c.document_id == document_id),
             "chunks": self._count(chunks, chunks.c.document_id == document_id),
+            "pages": self._count(page_vectors, page_vectors.c.chunk_id.in_(pieces)),
             "access": self._count(document_access, document_access.c.document_id == document_id),
         }
 
@@ -108,7 +116,30 @@ class ForgettingRepository:
             .where(documents.c.tenant_id == self._tenant, documents.c.owner == user_id)
             .values(owner=None, rights_version=documents.c.rights_version + 1)
         )
+        self._connection.execute(
+            update(documents)
+            .where(documents.c.tenant_id == self._tenant, documents.c.deleted_by == user_id)
+            .values(deleted_by=None)
+        )
+        self._forget_plans(user_id)
         return removed
+
+    def _forget_plans(self, user_id: str) -> None:
+        """Take back what rights were to become with a version, where that names the user."""
+        kept = select(document_versions.c.document_id, document_versions.c.version, document_versions.c.rights).where(
+            document_versions.c.tenant_id == self._tenant, document_versions.c.rights.is_not(None)
+        )
+        for row in self._connection.execute(kept).all():
+            if row.rights and user_id in {row.rights["owner"], *row.rights["users"]}:
+                self._connection.execute(
+                    update(document_versions)
+                    .where(
+                        document_versions.c.tenant_id == self._tenant,
+                        document_versions.c.document_id == row.document_id,
+                        document_versions.c.version == row.version,
+                    )
+                    .values(rights=null())
+                )
 
     def count_user(self, user_id: str) -> dict[str, int]:
         """Return how many rows tell of a user, by table."""
@@ -121,6 +152,7 @@ class ForgettingRepository:
             "access": self._count(document_access, document_access.c.subject.in_(subjects([user_id], ()))),
             "jobs": self._count(jobs, jobs.c.user_id == user_id),
             "owned": self._count(documents, documents.c.owner == user_id),
+            "deleted": self._count(documents, documents.c.deleted_by == user_id),
         }
 
     def document_ids(self) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Legal holds and receipts in SQL."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -67,6 +68,26 @@ class HoldRepository:
             select(column.id).where(column.tenant_id == self._tenant, column.released_at.is_(None), or_(*wanted)).limit(1)
         )
         return self._connection.execute(found).first() is not None
+
+    def kept(self, owners: Mapping[str, str | None]) -> set[str]:
+        """Return which of some documents, given with their owners, must not be deleted."""
+        column = legal_holds.c
+        users = [owner for owner in owners.values() if owner is not None]
+        rows = self._connection.execute(
+            select(column.kind, column.target).where(
+                column.tenant_id == self._tenant,
+                column.released_at.is_(None),
+                or_(
+                    column.kind == "tenant",
+                    and_(column.kind == "document", column.target.in_(list(owners))),
+                    and_(column.kind == "user", column.target.in_(users)),
+                ),
+            )
+        )
+        held = {(row.kind, row.target) for row in rows}
+        if any(kind == "tenant" for kind, _ in held):
+            return set(owners)
+        return {key for key, owner in owners.items() if ("document", key) in held or ("user", owner) in held}
 
 
 class ReceiptRepository:

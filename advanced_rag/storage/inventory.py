@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy import Row, Select, and_, func, or_, select
 
 from advanced_rag.models.documents import Chunk, DocumentVersion
+from advanced_rag.models.index import VISUAL, Generation
 from advanced_rag.models.rights import Rights
 from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.document_rows import chunk_of, version_of
 from advanced_rag.storage.hydration import is_current, is_visible
+from advanced_rag.storage.pages import is_page
 from advanced_rag.storage.rights import RightsRepository, StoredRights
-from advanced_rag.storage.tables import chunks, document_versions, documents, jobs
+from advanced_rag.storage.tables import chunks, document_versions, documents, jobs, page_vectors
 
-Standing = tuple[int, str]
+Standing = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +45,21 @@ class InventoryRepository:
         self._connection = transaction.connection
         self._tenant = transaction.tenant
 
-    def count(self, domain: str | None = None) -> int:
-        """Return how many chunks may be found, or how many of one domain."""
-        return int(self._connection.execute(self._visible(domain, func.count())).scalar_one())
+    def count(self, generation: Generation) -> int:
+        """Return how many chunks a collection should hold."""
+        statement = visible_in(generation, func.count()).where(chunks.c.tenant_id == self._tenant)
+        return int(self._connection.execute(statement).scalar_one())
 
-    def visible(self, start: str, below: str, domain: str | None = None) -> dict[str, Place]:
-        """Return the chunks that may be found and have ids in [start, below)."""
+    def visible(self, start: str, below: str, generation: Generation) -> dict[str, Place]:
+        """Return the chunks that a collection should hold and that have ids in [start, below)."""
         columns = (chunks.c.chunk_id, chunks.c.document_id, chunks.c.version)
-        between = (chunks.c.chunk_id >= start, chunks.c.chunk_id < below)
-        rows = self._connection.execute(self._visible(domain, *columns).where(*between))
+        between = (chunks.c.tenant_id == self._tenant, chunks.c.chunk_id >= start, chunks.c.chunk_id < below)
+        rows = self._connection.execute(visible_in(generation, *columns).where(*between))
         return {row[0]: Place(row[1], row[2]) for row in rows}
+
+    def size(self) -> int:
+        """Return how many chunks may be found or are being indexed."""
+        return int(self._connection.execute(self._wanted(func.count())).scalar_one())
 
     def page(self, after: str, limit: int) -> list[str]:
         """Return the next ids of chunks that may be found or are being indexed."""
@@ -65,20 +73,21 @@ class InventoryRepository:
             document_versions.c.title,
             document_versions.c.metadata.label("document_metadata"),
             document_versions.c.domain,
-            document_versions.c.state,
-            documents.c.rights_version,
+            *_STANDING,
         )
         rows = self._connection.execute(self._wanted(*columns).where(chunks.c.chunk_id.in_(chunk_ids))).all()
         rights = self._rights(rows)
-        return {row.chunk_id: _stocked(row, rights[row.document_id, row.version]) for row in rows}
+        return {
+            row.chunk_id: Stocked(
+                version_of(row), chunk_of(row), rights[row.document_id, row.version].rights, _standing(row)
+            )
+            for row in rows
+        }
 
-    def standings(self, chunk_ids: Sequence[str], domain: str | None = None) -> dict[str, Standing]:
-        """Return what tells whether something about chunks has changed; those not wanted (in a domain) are left out."""
-        columns = (chunks.c.chunk_id, documents.c.rights_version, document_versions.c.state)
-        statement = self._wanted(*columns).where(chunks.c.chunk_id.in_(chunk_ids))
-        if domain is not None:
-            statement = statement.where(document_versions.c.domain == domain)
-        return {row[0]: (row[1], row[2]) for row in self._connection.execute(statement)}
+    def standings(self, chunk_ids: Sequence[str]) -> dict[str, Standing]:
+        """Return what tells whether something about chunks has changed; those that are not wanted any more are left out."""
+        statement = self._wanted(chunks.c.chunk_id, *_STANDING).where(chunks.c.chunk_id.in_(chunk_ids))
+        return {row.chunk_id: _standing(row) for row in self._connection.execute(statement)}
 
     def pending(self) -> list[tuple[Place, int]]:
         """Return what jobs are at: a document, and the versions from that of the place to below the number."""
@@ -86,13 +95,6 @@ class InventoryRepository:
             jobs.c.tenant_id == self._tenant, jobs.c.state.in_(["queued", "running"])
         )
         return [(Place(row[0], row[1]), row[2]) for row in self._connection.execute(statement)]
-
-    def _visible(self, domain: str | None, *columns: Any) -> Any:
-        joined = chunks.join(documents, is_visible())
-        if domain is None:
-            return select(*columns).select_from(joined).where(chunks.c.tenant_id == self._tenant)
-        of_domain = select(*columns).select_from(joined.join(document_versions, is_current()))
-        return of_domain.where(chunks.c.tenant_id == self._tenant, document_versions.c.domain == domain)
 
     def _wanted(self, *columns: Any) -> Any:
         document = and_(documents.c.tenant_id == chunks.c.tenant_id, documents.c.id == chunks.c.document_id)
@@ -106,7 +108,7 @@ class InventoryRepository:
         return select(*columns).select_from(joined).where(chunks.c.tenant_id == self._tenant, is_wanted)
 
     def _rights(self, rows: Sequence[Row[Any]]) -> dict[tuple[str, int], StoredRights]:
-        """Return whose a chunk is for: its document's rights, or those that come with a version on its way."""
+        """Return whom chunks are for: the rights of their documents, or those that come with a version on its way."""
         repository = RightsRepository(self._transaction)
         stored = repository.of(sorted({row.document_id for row in rows}))
         coming = {row.document_id: row.version for row in sorted(rows, key=_version) if row.state == "indexing"}
@@ -119,22 +121,24 @@ class InventoryRepository:
         }
 
 
+def visible_in(generation: Generation, *columns: Any) -> Select[Any]:
+    """Return the statement for the chunks of every tenant that a collection should hold."""
+    visible = chunks.join(documents, is_visible())
+    if generation.kind == VISUAL:
+        seen = select(*columns).select_from(visible.join(page_vectors, is_page()))
+        return seen.where(page_vectors.c.encoder == generation.encoder)
+    if generation.domain is None:
+        return select(*columns).select_from(visible).where(chunks.c.text != "")
+    of_domain = select(*columns).select_from(visible.join(document_versions, is_current()))
+    return of_domain.where(chunks.c.text != "", document_versions.c.domain == generation.domain)
+
+
+_STANDING = (documents.c.rights_version, document_versions.c.state, document_versions.c.content_hash)
+
+
+def _standing(row: Row[Any]) -> Standing:
+    return row.rights_version, row.state, row.content_hash
+
+
 def _version(row: Row[Any]) -> int:
     return int(row.version)
-
-
-def _stocked(row: Row[Any], rights: StoredRights) -> Stocked:
-    document = DocumentVersion(row.document_id, row.version, row.title, row.document_metadata, row.domain)
-    chunk = Chunk(
-        chunk_id=row.chunk_id,
-        document_id=row.document_id,
-        version=row.version,
-        ordinal=row.ordinal,
-        text=row.text,
-        headings=tuple(row.headings),
-        start=row.start,
-        end=row.end,
-        tokens=row.tokens,
-        page=row.page,
-    )
-    return Stocked(document, chunk, rights.rights, (row.rights_version, row.state))

@@ -85,6 +85,8 @@ class JobLog:
                 "attempts": 0,
                 "user_id": job.user_id,
                 "stage": job.stage,
+                "done": job.done,
+                "total": job.total,
                 "created_at": moment,
                 "updated_at": moment,
                 "error_code": known.get("code"),
@@ -99,6 +101,31 @@ class JobLog:
     def cancel(self, job_id: str) -> Job | None:
         """Stop an ingestion that has not ended; None when there is none. A worker that has it loses it."""
         return self._change(job_id, ("queued", "running"), {"state": "cancelled", "owner": None, "lease_until": None})
+
+    def end_all(self, document_id: str, code: str, message: str) -> list[Job]:
+        """End the ingestions of a document that have not ended well or badly: there is nothing to be made of them."""
+        ended = (
+            update(jobs)
+            .where(
+                jobs.c.tenant_id == self._tenant,
+                jobs.c.document_id == document_id,
+                jobs.c.kind == "ingest",
+                jobs.c.state.in_(["queued", "running", "dead"]),
+            )
+            .values(state="failed", owner=None, lease_until=None, error_code=code, error_message=message, updated_at=now())
+            .returning(*jobs.c)
+        )
+        return [job_of(row) for row in self._connection.execute(ended)]
+
+    def is_ingesting(self, document_id: str) -> bool:
+        """Tell whether a version of a document is on its way."""
+        found = select(jobs.c.id).where(
+            jobs.c.tenant_id == self._tenant,
+            jobs.c.document_id == document_id,
+            jobs.c.kind == "ingest",
+            jobs.c.state.in_(["queued", "running"]),
+        )
+        return self._connection.execute(found.limit(1)).first() is not None
 
     def retry(self, job_id: str) -> Job | None:
         """Queue a dead ingestion again, from where it came to; None when it is not dead."""

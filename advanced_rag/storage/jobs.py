@@ -51,11 +51,12 @@ class JobRepository:
             .order_by(jobs.c.priority, jobs.c.run_after)
             .limit(1 if head.stage == "received" else limit)
             .with_for_update(skip_locked=True)
+            .cte("chosen")  # evaluated once: as a subquery PostgreSQL may run it again, beyond its limit
         )
         was_lost = jobs.c.state == "running"
         rows = self._connection.execute(
             update(jobs)
-            .where(jobs.c.id.in_(chosen))
+            .where(jobs.c.id.in_(select(chosen.c.id)))
             .values(
                 state="running",
                 owner=self._owner,
@@ -83,14 +84,9 @@ class JobRepository:
             .limit(1)
         ).one_or_none()
 
-    def renew(self, lease_s: float) -> set[str]:
-        """Keep every job that runs here; returns their ids."""
-        renewed = (
-            update(jobs)
-            .where(jobs.c.owner == self._owner, jobs.c.state == "running")
-            .values(lease_until=database_clock() + lease_s)
-            .returning(jobs.c.id)
-        )
+    def renew(self, job_ids: Sequence[str], lease_s: float) -> set[str]:
+        """Keep jobs that still belong to this worker; returns which do."""
+        renewed = update(jobs).where(self._mine(job_ids)).values(lease_until=database_clock() + lease_s).returning(jobs.c.id)
         return set(self._connection.execute(renewed).scalars())
 
     def hold(self, job_ids: Sequence[str]) -> set[str]:

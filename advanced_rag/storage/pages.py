@@ -7,14 +7,12 @@ That collection can be made anew from these rows without the encoder.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import column, delete, insert, select, table
+from sqlalchemy import and_, delete, func, insert, select
 
 from advanced_rag.storage.database import TenantTransaction
-from advanced_rag.storage.hydration import is_visible
-from advanced_rag.storage.tables import chunks, documents
-
-page_vectors = table("page_vectors", column("tenant_id"), column("chunk_id"), column("encoder"), column("vectors"))
+from advanced_rag.storage.tables import chunks, page_vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,11 @@ class PageVectors:
     chunk_id: str
     encoder: str
     vectors: bytes
+
+
+def is_page() -> Any:
+    """Return the condition that joins a chunk with the vectors of its page."""
+    return and_(page_vectors.c.tenant_id == chunks.c.tenant_id, page_vectors.c.chunk_id == chunks.c.chunk_id)
 
 
 class PageRepository:
@@ -44,6 +47,35 @@ class PageRepository:
         rows = [{"chunk_id": page.chunk_id, "encoder": page.encoder, "vectors": page.vectors} for page in pages]
         self._connection.execute(insert(page_vectors), [{"tenant_id": self._tenant, **row} for row in rows])
 
+    def carry(self, document_id: str, version: int, onto: int) -> None:
+        """Store the vectors of a version's pages for another version as well, each at the first chunk of its page."""
+        old, new = chunks.alias(), chunks.alias()
+        places = (
+            select(new.c.page, func.min(new.c.ordinal).label("ordinal"))
+            .where(new.c.tenant_id == self._tenant, new.c.document_id == document_id, new.c.version == onto)
+            .group_by(new.c.page)
+            .subquery()
+        )
+        found = (
+            select(page_vectors.c.tenant_id, new.c.chunk_id, page_vectors.c.encoder, page_vectors.c.vectors)
+            .join(old, and_(old.c.tenant_id == page_vectors.c.tenant_id, old.c.chunk_id == page_vectors.c.chunk_id))
+            .join(places, places.c.page == old.c.page)
+            .join(new, new.c.ordinal == places.c.ordinal)
+            .where(old.c.tenant_id == self._tenant, old.c.document_id == document_id, old.c.version == version)
+            .where(new.c.tenant_id == self._tenant, new.c.document_id == document_id, new.c.version == onto)
+        )
+        columns = ["tenant_id", "chunk_id", "encoder", "vectors"]
+        self._connection.execute(insert(page_vectors).from_select(columns, found))
+
+    def seen(self, chunk_ids: Sequence[str], encoder: str) -> set[str]:
+        """Return those pages that this encoder has vectors of."""
+        statement = select(page_vectors.c.chunk_id).where(
+            page_vectors.c.tenant_id == self._tenant,
+            page_vectors.c.chunk_id.in_(chunk_ids),
+            page_vectors.c.encoder == encoder,
+        )
+        return set(self._connection.execute(statement).scalars())
+
     def packed(self, chunk_ids: Sequence[str], encoder: str) -> dict[str, bytes]:
         """Return the packed vectors of some pages, those that this encoder made."""
         statement = select(page_vectors.c.chunk_id, page_vectors.c.vectors).where(
@@ -52,17 +84,3 @@ class PageRepository:
             page_vectors.c.encoder == encoder,
         )
         return {row.chunk_id: bytes(row.vectors) for row in self._connection.execute(statement)}
-
-    def visible_chunk_ids(self, encoder: str) -> set[str]:
-        """Return the chunks that the collection of pages should hold: those that may be found and were seen."""
-        statement = (
-            select(chunks.c.chunk_id)
-            .select_from(
-                chunks.join(documents, is_visible()).join(
-                    page_vectors,
-                    (page_vectors.c.tenant_id == chunks.c.tenant_id) & (page_vectors.c.chunk_id == chunks.c.chunk_id),
-                )
-            )
-            .where(chunks.c.tenant_id == self._tenant, page_vectors.c.encoder == encoder)
-        )
-        return set(self._connection.execute(statement).scalars())

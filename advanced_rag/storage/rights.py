@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, or_, select, update
 
 from advanced_rag.models.rights import Rights, from_subjects
 from advanced_rag.storage.database import TenantTransaction
@@ -40,7 +40,9 @@ class RightsRepository:
         }
 
     def set(self, rights: Mapping[str, Rights]) -> None:
-        """Replace the rights of documents."""
+        """Replace the rights of documents; who may see one from now on does not see what it said before."""
+        before = self.of(list(rights)) if rights else {}
+        self._close_history([key for key, wanted in rights.items() if wanted.is_wider_than(before[key].rights)])
         for document_id, wanted in rights.items():
             self._connection.execute(
                 update(documents)
@@ -59,6 +61,15 @@ class RightsRepository:
         ]
         if rows:
             self._connection.execute(insert(document_access), rows)
+
+    def _close_history(self, document_ids: Sequence[str]) -> None:
+        if not document_ids:
+            return
+        self._connection.execute(
+            update(documents)
+            .where(documents.c.tenant_id == self._tenant, documents.c.id.in_(document_ids))
+            .values(history_from=func.coalesce(documents.c.current_version, documents.c.history_from))
+        )
 
     def plan(self, document_id: str, version: int, wanted: StoredRights) -> None:
         """Say what the rights become with a version, unless they are changed before it is seen."""
@@ -91,7 +102,7 @@ class RightsRepository:
             )
         )
         return {
-            row.document_id: _planned(row.rights) for row in rows if row.rights and row.version == versions[row.document_id]
+            row.document_id: rights_of(row.rights) for row in rows if row.rights and row.version == versions[row.document_id]
         }
 
     def _listed(self, document_ids: Sequence[str]) -> dict[str, list[str]]:
@@ -107,7 +118,8 @@ class RightsRepository:
         return found
 
 
-def _planned(stored: Mapping[str, Any]) -> StoredRights:
+def rights_of(stored: Mapping[str, Any]) -> StoredRights:
+    """Return the rights that are kept with a version."""
     users, groups = frozenset(stored["users"]), frozenset(stored["groups"])
     return StoredRights(Rights(stored["owner"], stored["visibility"], users, groups), stored["number"])
 

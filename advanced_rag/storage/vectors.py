@@ -24,7 +24,7 @@ from advanced_rag.models.index import SPARSE, Generation
 from advanced_rag.models.retrieval import Candidate
 from advanced_rag.storage.collections import IndexRow, Vectors, as_stored, collection_schema, index_params
 from advanced_rag.storage.expressions import expression, hex_literal, ids_clause, tenant_clause
-from advanced_rag.storage.filters import READERS_FIELD, quote
+from advanced_rag.storage.filters import READERS_FIELD, join, quote
 from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
@@ -33,6 +33,7 @@ StoredPlace = tuple[str, int]  # a document's key and a version of it
 
 MOST_AT_ONCE = 16_384  # rows of one answer: Milvus gives no more
 _PAGE = 1000
+_RANGES = 200  # in one expression
 _CREATE_TRIES, _CREATE_WAIT_S = 10, 0.2
 _CONSISTENCY = "Session"  # a document can be found as soon as its ingestion was answered
 _CHANNEL = {
@@ -183,8 +184,8 @@ class VectorStore:
     def purge(self, generation: Generation, tenant: TenantId, ranges: Sequence[VersionRange]) -> None:
         """Delete whole ranges of versions."""
         clauses = [_range_clause(item) for item in ranges]
-        for start in range(0, len(clauses), 50):
-            self._delete(generation, f"{tenant_clause(tenant)} and ({' or '.join(clauses[start : start + 50])})")
+        for start in range(0, len(clauses), _RANGES):
+            self._delete(generation, f"{tenant_clause(tenant)} and {join('or', clauses[start : start + _RANGES])}")
 
     def delete(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> None:
         """Delete chunks by id."""
@@ -230,7 +231,7 @@ class VectorStore:
         self._filled.discard(name)
 
     def _is_new(self, generation: Generation) -> bool:
-        """Tell whether nothing was ever written: Milvus Lite fails on BM25 without a text, and on vectors without a row."""
+        """Tell whether nothing was ever written: Milvus Lite fails on BM25, and on reading vectors, without a single row."""
         name, timeout = self._name(generation), self._settings.timeout_s
         if name not in self._filled:
             (answer,) = self._call(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import product
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -55,3 +55,8 @@ def begin(counter: Counter, *values: Iterable[str]) -> None:
     """Let a counter stand at zero for every combination of label values: no rate knows of what was not there before."""
     for labels in product(*values):
         counter.labels(*labels)
+
+
+def serve(port: int) -> None:
+    """Show the metrics of this process on a port of loopback, for a process that serves nothing else."""
+    start_http_server(port, addr="127.0.0.1")

@@ -54,6 +54,12 @@ def test_each_leg_answers_alone(service, mode, kind):
     assert {leg for hit in answer["hits"] for leg in hit["legs"]} == {mode}
 
 
+@pytest.mark.parametrize("mode", ["visual", "hybrid_visual"])
+def test_without_a_model_that_sees_pages_no_pages_are_searched(service, mode):
+    answer = service.post("/v1/retrieve", query="boiler", search_mode=mode)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "feature_disabled")
+
+
 def test_three_legs_run_when_a_domain_is_named(service):
     legs = retrieve(service, "boiler water pressure", domain="general")["hits"][0]["legs"]
     assert set(legs) == {"semantic", "sparse", "domain"}

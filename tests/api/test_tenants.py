@@ -1,5 +1,6 @@
 """Two tenants on one service: whatever one of them asks for, by whatever route, nothing of the other comes back."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ def _filled(service: LiveService, theirs: dict, ours: dict, access: dict) -> For
         "session_id": said["session_id"],
         "message_id": said["message_id"],
         "tenant": "First",
+        "version": "1",
     }
     key = service.request("POST", "/v1/keys", headers=theirs, json={"name": f"{CANARY}-key", "role": "reader"}).json()
     invitation = service.request("POST", "/v1/auth/invitations", headers=theirs, json={}).json()["invitation"]
@@ -78,11 +80,14 @@ BODIES = {
     "rotate_key": {"overlap_s": 0},
     "rename_session": {"title": "mine"},
     "set_access": {"visibility": "tenant"},
+    "set_expiry": {"expires_at": None},
+    "change_document": {"title": "mine"},
     "update_user": {"is_active": False},
     "update_tenant": {"is_active": False},
     "set_quotas": {"documents": 0},
     "create_key_of_tenant": {"name": "mine", "role": "reader"},
 }
+UNKNOWN = defaultdict(lambda: "11111111-2222-4333-8444-555555555555", version="1")
 SHARED_IN_A_TENANT = {"key_id", "user_id", "hold_id"}  # its administrators manage them
 
 
@@ -106,8 +111,7 @@ def test_every_route_with_an_id_treats_the_others_as_if_there_were_none(foreign)
             continue
         body = BODIES.get(name) if method in {"POST", "PUT", "PATCH"} else None
         known, unknown = (
-            foreign.call(method, path.format(**values), foreign.ours, body)
-            for values in (foreign.ids, dict.fromkeys(foreign.ids, "11111111-2222-4333-8444-555555555555"))
+            foreign.call(method, path.format_map(values), foreign.ours, body) for values in (foreign.ids, UNKNOWN)
         )
         assert known.status_code == unknown.status_code, path
         assert known.status_code in {403, 404}, path

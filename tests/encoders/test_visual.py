@@ -11,8 +11,9 @@ from sentence_transformers import MultiVectorEncoder
 from transformers import ColQwen2ForRetrieval, ColQwen2Processor
 
 from advanced_rag.config import VisualSettings
-from advanced_rag.encoders.visual import load_visual_encoder
+from advanced_rag.encoders.visual import load_visual_encoder, opened
 from advanced_rag.exceptions import EncoderError, StartupError
+from advanced_rag.file_errors import UnrenderableError
 from tests.support.models import save_tiny_bert
 from tests.support.visual import DIMENSION, save_tiny_colqwen2
 
@@ -134,3 +135,23 @@ def test_a_broken_model_is_one_clear_line(tmp_path):
     (tmp_path / "config.json").write_text('{"architectures": ["ColQwen2ForRetrieval"], "model_type": "colqwen2"}')
     with pytest.raises(StartupError, match=r"visual\.model: .* cannot be loaded"):
         load_visual_encoder(str(tmp_path), SETTINGS)
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    written = io.BytesIO()
+    image.convert("RGB").save(written, "JPEG")
+    return written.getvalue()
+
+
+def test_a_page_drawn_elsewhere_is_opened():
+    assert opened(as_jpeg(PAGES[0]), 160).size == (160, 90)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no picture", as_jpeg(PAGES[0])[:-200], as_jpeg(Image.new("RGB", (161, 10))), b"\x89PNG\r\n\x1a\n"],
+    ids=["nothing", "text", "cut off", "too large", "another format"],
+)
+def test_what_is_no_page_as_asked_for_is_refused(data):
+    with pytest.raises(UnrenderableError):
+        opened(data, 160)

@@ -1,16 +1,22 @@
 """Text in pictures: read where Tesseract is installed, and a clear word where it is not."""
 
-import importlib.util
-
 import pytest
 
-from advanced_rag.config import OcrSettings
-from advanced_rag.parsing.ocr import languages_dir
-from tests.support.files import make_image, make_scan
+from advanced_rag.config import OcrSettings, ParsingSettings
+from advanced_rag.parsing.draft import Source
+from advanced_rag.parsing.ocr import is_available
+from advanced_rag.parsing.parse import parse
+from tests.support.files import make_image, make_pdf, make_scan, make_zip
 
 OFF = {"ocr": {"enabled": False}}
-installed = importlib.util.find_spec("tesserocr") is not None and languages_dir(OcrSettings()) is not None
-needs_tesseract = pytest.mark.skipif(not installed, reason="tesserocr or its language data is not installed")
+needs_tesseract = pytest.mark.skipif(
+    not is_available(OcrSettings()), reason="tesserocr or its language data is not installed"
+)
+
+
+@pytest.fixture
+def looked():
+    return lambda data, name: parse(Source(name, data), ParsingSettings(), "look")
 
 
 def words(text: str) -> str:
@@ -32,6 +38,27 @@ def test_without_recognition_the_text_of_the_other_pages_stands(parsed):
 def test_a_language_without_data_is_no_recognition(refusal, tmp_path):
     settings = {"ocr": {"languages": ["xyz"], "data_dir": str(tmp_path)}}
     assert refusal(make_image("Travel rules", "PNG"), "scan.png", **settings) == "ocr_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "text", "kind"),
+    [
+        (make_scan(["Travel rules"]), "scan.pdf", "", "scanned"),
+        (make_image("Travel rules", "TIFF"), "scan.tiff", "", "scanned"),
+        (make_scan(["Travel rules"], text_on_first="Seen at once."), "half.pdf", "Seen at once.", "scanned"),
+        (make_zip({"scan.pdf": make_scan(["Travel rules"])}), "scans.zip", "# scan.pdf", "text"),
+    ],
+    ids=["scan", "picture", "half", "archive"],
+)
+def test_a_look_tells_that_there_are_pictures_to_read(looked, data, name, text, kind):
+    found = looked(data, name)
+    assert (found.text.strip(), found.kind, found.has_unread) == (text, kind, True)
+
+
+def test_a_look_at_a_file_of_text_is_all_there_is_to_read(looked, parsed):
+    data = make_pdf([("One", "first page")])
+    assert looked(data, "one.pdf") == parsed(data, "one.pdf")
+    assert not looked(data, "one.pdf").has_unread
 
 
 @needs_tesseract

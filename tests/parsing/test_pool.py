@@ -1,6 +1,7 @@
 """A file harms nothing but itself: processes are limited, replaced, and take nothing along."""
 
 import asyncio
+import io
 import os
 import signal
 import socket
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 from advanced_rag.config import ParsingSettings
 from advanced_rag.exceptions import OverloadedError, RagError
+from advanced_rag.file_errors import UnrenderableError
 from advanced_rag.parsing.pool import ParserPool
-from tests.support.files import make_docx, make_pdf, paragraph
+from tests.support.files import make_docx, make_image, make_pdf, make_scan, paragraph
 
 WAIT_S = 30
 ALLOWED = {"advanced_rag", "exceptions", "file_errors", "models", "config", "parsing"}
@@ -81,6 +84,38 @@ def test_files_are_read_side_by_side_and_come_back_whole(tmp_path, good):
         assert two.features[0].characters > 0
 
     run(use, processes=2)
+
+
+def test_pages_are_drawn_one_by_one(tmp_path):
+    pdf, png = tmp_path / "pages.pdf", tmp_path / "picture.png"
+    pdf.write_bytes(make_pdf([(None, "first page"), (None, "second page")]))
+    png.write_bytes(make_image("a picture", "PNG"))
+
+    async def use(pool: ParserPool) -> None:
+        first, second = [await pool.render(pdf, "application/pdf", number, 200) for number in (0, 1)]
+        picture = await pool.render(png, "image/png", 0, 200)
+        assert [Image.open(io.BytesIO(item)).format for item in (first, second, picture)] == ["JPEG"] * 3
+        assert max(Image.open(io.BytesIO(first)).size) == 200
+        assert first != second
+        for path, media_type, number in ((pdf, "application/pdf", 2), (png, "image/png", 1), (pdf, "image/png", 0)):
+            with pytest.raises(UnrenderableError):
+                await pool.render(path, media_type, number, 200)
+        assert (await pool.parse(pdf, "pages.pdf")).text
+
+    run(use)
+
+
+def test_a_look_leaves_pictures_unread(tmp_path):
+    scan = tmp_path / "scan.pdf"
+    scan.write_bytes(make_scan(["Travel rules"]))
+
+    async def use(pool: ParserPool) -> None:
+        found = await pool.parse(scan, "scan.pdf", "look")
+        assert (found.kind, found.text, found.has_unread, len(found.pages)) == ("scanned", "", True, 1)
+        with pytest.raises(RagError, match="character recognition"):
+            await pool.parse(scan, "scan.pdf", "text")
+
+    run(use)
 
 
 def test_a_refusal_crosses_as_its_code(tmp_path):
@@ -225,6 +260,7 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from advanced_rag.config import ParsingSettings
+from advanced_rag.file_errors import UnrenderableError
 from advanced_rag.parsing.pool import ParserPool
 asyncio.run(ParserPool(ParsingSettings()).parse(Path(sys.argv[1]), "endless.txt"))
 """

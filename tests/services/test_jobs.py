@@ -4,6 +4,7 @@ import asyncio
 
 from advanced_rag.config import JobSettings
 from advanced_rag.exceptions import DatabaseUnavailableError
+from advanced_rag.services.held import Held
 from advanced_rag.services.jobs import JobWorker
 
 
@@ -29,7 +30,7 @@ def test_neither_an_outage_nor_a_fault_ends_the_worker():
         database = Database(DatabaseUnavailableError("down"), KeyError("a fault"))
         settings = JobSettings(interval_s=0.01)
         worker = JobWorker(
-            database, pipeline=None, removal=None, rights=None, housekeeping=None, settings=settings, owner="me"
+            database, pipeline=None, removal=None, rights=None, housekeeping=None, held=Held(), settings=settings, owner="me"
         )
         task = asyncio.create_task(worker.run())
         await asyncio.wait_for(database.reached.wait(), 10)

@@ -8,7 +8,8 @@ from advanced_rag.models.index import SEMANTIC, SPARSE
 from advanced_rag.models.jobs import new_job
 from advanced_rag.models.rights import Rights
 from advanced_rag.storage.collections import IndexRow
-from advanced_rag.storage.documents import DocumentRepository, NewVersion
+from advanced_rag.storage.document_rows import NewVersion
+from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.ids import chunk_id
 from advanced_rag.storage.jobs import JobRepository
 from tests.support.service import INGEST

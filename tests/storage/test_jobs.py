@@ -45,8 +45,9 @@ def test_a_lease_that_ran_out_goes_to_another_and_the_first_may_not_finish(write
 
 
 def test_a_renewed_lease_is_kept(write):
-    write(lambda c: JobRepository(c, "me").add([job()], lease_s=-1))
-    write(lambda c: JobRepository(c, "me").renew(60))
+    item = job()
+    write(lambda c: JobRepository(c, "me").add([item], lease_s=-1))
+    write(lambda c: JobRepository(c, "me").renew([item.id], 60))
     assert write(lambda c: JobRepository(c, "other").claim(10, 60)) == []
 
 

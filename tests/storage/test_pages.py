@@ -1,43 +1,31 @@
 """The vectors of pages live and die with their chunks, and are never another tenant's or another encoder's."""
 
 import pytest
-from sqlalchemy import Column, ForeignKeyConstraint, LargeBinary, MetaData, String, Table
 
 from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion, TenantId
 from advanced_rag.models.identity import Reader
-from advanced_rag.storage.documents import DocumentRepository, NewVersion
+from advanced_rag.models.index import SEMANTIC, VISUAL, Generation
+from advanced_rag.storage.document_rows import NewVersion
+from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.ids import chunk_id
+from advanced_rag.storage.inventory import InventoryRepository
 from advanced_rag.storage.pages import PageRepository, PageVectors
-from advanced_rag.storage.tables import chunks
 
-KEY = "slides"
+KEY, VISUAL_INDEX = "slides", Generation(VISUAL, 1, "encoder", 3)
 PAGE, OTHER_PAGE = (chunk_id(DEFAULT_TENANT, KEY, 1, ordinal) for ordinal in (0, 1))
 ROWS = [PageVectors(PAGE, "encoder", b"\0first"), PageVectors(OTHER_PAGE, "older encoder", b"second")]
 
 
 @pytest.fixture
-def pages(write, engine):
-    """A document of two pages, and the table until a migration makes it."""
-    metadata = MetaData()
-    chunks.to_metadata(metadata)
-    table = Table(
-        "page_vectors",
-        metadata,
-        Column("tenant_id", String(64), primary_key=True),
-        Column("chunk_id", String(64), primary_key=True),
-        Column("encoder", String(64), nullable=False),
-        Column("vectors", LargeBinary, nullable=False),
-        ForeignKeyConstraint(["tenant_id", "chunk_id"], ["chunks.tenant_id", "chunks.chunk_id"], ondelete="CASCADE"),
-    )
-    table.create(engine)
+def pages(write):
+    """A document of two pages."""
     write(begin)
 
     def run(work, tenant: TenantId = DEFAULT_TENANT):
         return write(lambda transaction: work(PageRepository(transaction)), tenant)
 
     run(lambda repository: repository.put(ROWS))
-    yield run
-    table.drop(engine)
+    return run
 
 
 def begin(transaction) -> None:
@@ -49,6 +37,7 @@ def begin(transaction) -> None:
 
 def test_what_was_stored_is_read_back_if_the_same_encoder_made_it(pages):
     assert pages(lambda repository: repository.packed([PAGE, OTHER_PAGE, "0"], "encoder")) == {PAGE: b"\0first"}
+    assert pages(lambda repository: repository.seen([PAGE, OTHER_PAGE, "0"], "encoder")) == {PAGE}
     assert pages(lambda repository: repository.packed([], "encoder")) == {}
 
 
@@ -57,16 +46,20 @@ def test_storing_again_takes_the_place_of_what_was_there(pages):
     assert pages(lambda repository: repository.packed([PAGE], "encoder")) == {PAGE: b"anew"}
 
 
-def test_another_tenant_sees_nothing_of_it(pages):
+def test_another_tenant_sees_nothing_of_it(pages, write):
     theirs = TenantId("theirs")
     assert pages(lambda repository: repository.packed([PAGE], "encoder"), theirs) == {}
-    assert pages(lambda repository: repository.visible_chunk_ids("encoder"), theirs) == set()
+    assert write(lambda transaction: InventoryRepository(transaction).count(VISUAL_INDEX), theirs) == 0
 
 
 def test_the_index_should_hold_the_pages_of_versions_that_are_visible(pages, write):
-    assert pages(lambda repository: repository.visible_chunk_ids("encoder")) == set()
+    def held(generation: Generation) -> set[str]:
+        return set(write(lambda transaction: InventoryRepository(transaction).visible("0", "f" * 64, generation)))
+
+    assert held(VISUAL_INDEX) == set()
     write(lambda transaction: DocumentRepository(transaction).activate({KEY: 1}))
-    assert pages(lambda repository: repository.visible_chunk_ids("encoder")) == {PAGE}
+    assert held(VISUAL_INDEX) == {PAGE}
+    assert held(Generation(SEMANTIC, 1, "any", 3)) == set()  # there is no text
 
 
 @pytest.mark.parametrize(

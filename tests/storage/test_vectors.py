@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from advanced_rag.config import MilvusSettings
 from advanced_rag.exceptions import VectorStoreRefusedError
 from advanced_rag.models.documents import TenantId
-from advanced_rag.models.filters import matches, parse_filter
+from advanced_rag.models.filters import MAX_IN_VALUES, matches, parse_filter
 from advanced_rag.models.identity import Reader
 from advanced_rag.models.index import VISUAL, Generation
 from advanced_rag.storage.collections import IndexRow
@@ -122,6 +122,30 @@ def test_a_purge_takes_its_range_and_nothing_else(store):
     store.upsert(SEMANTIC, [*versions.values(), other])
     store.purge(SEMANTIC, tenant, [VersionRange(document_key(tenant, "doc"), 0, 3)])
     assert found(store, tenant) == {versions[3].chunk_id, versions[4].chunk_id, other.chunk_id}
+
+
+def test_a_purge_takes_hundreds_of_ranges(store):
+    tenant = TenantId("purges")
+    rows = [row(tenant, f"doc{n}") for n in range(300)]
+    store.upsert(SEMANTIC, rows)
+    store.purge(SEMANTIC, tenant, [VersionRange(item.document_key, 0, 2) for item in rows[1:]])
+    assert found(store, tenant) == {rows[0].chunk_id}
+
+
+@pytest.mark.parametrize("operator", ["$in", "$nin"])
+def test_a_filter_takes_as_many_values_as_it_may_have(store, operator):
+    tenant = TenantId(f"values{operator.removeprefix('$')}")
+    rows = [row(tenant, f"doc{n}", metadata={"n": n}) for n in (99, 100)]
+    store.upsert(SEMANTIC, rows)
+    condition = parse_filter({"n": {operator: list(range(MAX_IN_VALUES))}})
+    assert found(store, tenant, condition=condition) == {rows[operator == "$nin"].chunk_id}
+
+
+def test_a_collection_without_a_single_row_has_no_vectors(store):
+    empty = Generation("semantic", 7, "test", 8)
+    store.ensure(empty)
+    assert store.vectors(empty, OURS, [row(OURS, "nothing").chunk_id]) == {}
+    store.drop(empty)
 
 
 @pytest.mark.parametrize("hostile", ['x"] or true or chunk_id in ["', "", "zz", "a" * 65])

@@ -64,3 +64,19 @@ def running(data_dir: Path, **environment: str) -> Iterator[RunningService]:
             process.kill()
             if drain.ident is not None:
                 drain.join()
+
+
+@contextmanager
+def working(environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """Start a worker, and kill it when the block ends, unless it has ended by then."""
+    process = subprocess.Popen([COMMAND, "worker"], env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+    with process, process.stderr as lines:
+        drain = threading.Thread(target=deque, args=[lines, 0])  # who does not read what it logs, holds it up
+        try:
+            assert any("working" in line for line in lines), "the worker did not start"
+            drain.start()
+            yield process
+        finally:
+            process.kill()
+            if drain.ident is not None:
+                drain.join()

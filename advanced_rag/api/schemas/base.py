@@ -39,5 +39,5 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)
 Query = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARS), AfterValidator(not_blank)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(not_blank)]
 DomainName = Annotated[str, StringConstraints(min_length=1, max_length=32)]
-Leg = Literal["semantic", "sparse", "domain"]
+Leg = Literal["semantic", "sparse", "domain", "visual"]
 Weight = Annotated[float, Field(ge=0, le=1, strict=False)]

@@ -95,7 +95,7 @@ class IngestedDocument(Answer):
     """What became of one document."""
 
     id: str
-    status: Literal["created", "replaced", "unchanged", "failed"]
+    status: Literal["created", "replaced", "updated", "unchanged", "failed"]
     version: int | None = None
     chunks: int
     error: ItemError | None = None
@@ -156,7 +156,7 @@ class AdmittedResponse(Answer):
 
 
 class DocumentOut(Answer):
-    """A document; its text only where one is asked for."""
+    """A document; its text, and what was found out of its file, only where one is asked for."""
 
     id: str
     title: str
@@ -166,7 +166,9 @@ class DocumentOut(Answer):
     domain: str | None = None
     created_at: datetime
     updated_at: datetime
+    expires_at: datetime | None = None
     text: str | None = None
+    source: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, info: DocumentInfo) -> "DocumentOut":
@@ -181,7 +183,11 @@ class DocumentOut(Answer):
             domain=document.domain,
             created_at=info.created_at,
             updated_at=info.updated_at,
+            expires_at=info.expires_at,
             text=info.text,
+            source={name: value for name, value in info.source.items() if name not in {"pages", "reading"}}
+            if info.source
+            else None,
         )
 
 
@@ -190,11 +196,3 @@ class DocumentPage(Answer):
 
     documents: list[DocumentOut]
     next_cursor: str | None = None
-
-
-class DeletedResponse(Answer):
-    """Something was deleted."""
-
-    id: str
-    deleted: bool = True
-    request_id: str | None = None

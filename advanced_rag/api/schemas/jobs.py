@@ -1,11 +1,22 @@
 """Jobs and what is told of them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from advanced_rag.api.schemas.base import Answer
 from advanced_rag.api.schemas.documents import ItemError
 from advanced_rag.models.jobs import JobEvent, JobInfo, JobState, Stage
+
+
+class StageOut(Answer):
+    """A stage a job has come through, and what was counted there."""
+
+    stage: Stage
+    status: JobState
+    at: datetime
+    progress: float
+    data: dict[str, Any]
 
 
 class JobOut(Answer):
@@ -23,10 +34,16 @@ class JobOut(Answer):
     details: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    stages: list[StageOut] | None = None
 
     @classmethod
-    def of(cls, job: JobInfo) -> "JobOut":
+    def of(cls, job: JobInfo, events: Sequence[JobEvent] | None = None) -> "JobOut":
         """Make it from what the service says."""
+        stages = [
+            StageOut(stage=news.stage, status=news.state, at=event.at, progress=news.progress, data=dict(news.data))
+            for event in events or ()
+            for news in [event.news]
+        ]
         error = ItemError(code=job.error_code, message=job.error_message or "") if job.error_code else None
         return cls(
             job_id=job.id,
@@ -41,6 +58,7 @@ class JobOut(Answer):
             details=dict(job.details),
             created_at=job.created_at,
             updated_at=job.updated_at,
+            stages=stages if events is not None else None,
         )
 
 

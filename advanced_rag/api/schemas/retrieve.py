@@ -15,7 +15,7 @@ class RetrieveRequest(Schema):
     top_k: int = Field(10, ge=1, le=100)
     filters: dict[str, Any] | None = None
     domain: DomainName | None = None
-    search_mode: Literal["hybrid", "semantic", "sparse", "domain"] = "hybrid"
+    search_mode: Literal["hybrid", "semantic", "sparse", "domain", "visual", "hybrid_visual"] = "hybrid"
     weights: dict[Leg, Weight] | None = None
     rerank: bool | None = None
     mmr: bool | None = None

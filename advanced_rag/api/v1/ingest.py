@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -48,6 +48,24 @@ _UNTITLED_CHARS = 80
 _MULTIPART: dict[str, Any] = {
     "requestBody": {
         "content": {
+            "application/json": {
+                "examples": {
+                    "texts": {
+                        "summary": "two texts",
+                        "value": {
+                            "documents": [
+                                {
+                                    "id": "hello",
+                                    "text": "# Hello\n\nThe spare key is with Mira.",
+                                    "metadata": {"team": "office"},
+                                },
+                                {"text": "The gate closes at ten.", "access": {"visibility": "group", "groups": ["night"]}},
+                            ]
+                        },
+                    },
+                    "address": {"summary": "a file on the web", "value": {"url": "https://example.org/handbook.pdf"}},
+                }
+            },
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
@@ -58,10 +76,11 @@ _MULTIPART: dict[str, Any] = {
                             "type": "string",
                             "description": "JSON: a list with one object per file, each with any of id, title, metadata, "
                             "domain, access",
+                            "example": '[{"id": "handbook", "metadata": {"team": "office"}}]',
                         },
                     },
                 }
-            }
+            },
         }
     }
 }
@@ -108,9 +127,14 @@ async def ingest(
         return await _answer(
             context, response, await context.services.ingest.queue(context.principal, documents, key), wait=wait
         )
+    return await finished(context, response, documents)
+
+
+async def finished(context: RequestContext, response: Response, documents: Sequence[DocumentInput]) -> Answers:
+    """Ingest documents here, and answer with what became of them, or after a while with where to ask."""
     done = await context.services.ingest.ingest(context.principal, documents, within_s=context.deadline.remaining())
     if done.results is None:
-        return _admitted(context, done.admitted)
+        return admitted(context, done.admitted)
     response.status_code = status.HTTP_200_OK
     return _ingested(context, [IngestedDocument.of(item) for item in done.results])
 
@@ -118,32 +142,42 @@ async def ingest(
 async def _queue(
     arrived: Sequence[Upload], response: Response, context: RequestContext, key: str | None, *, wait: bool
 ) -> Answers:
-    """Queue files; those there is nothing to do for are not kept."""
-    documents = [_file(item) for item in arrived]
-    _check([item.told for item in arrived], documents, context.services.documents.domains)
+    """Queue files; those there is nothing to do for are not kept. The same file sent twice is one document."""
+    distinct = _distinct(arrived)
+    documents = [_file(item) for item in distinct]
+    _check([item.told for item in distinct], documents, context.services.documents.domains)
     context.targets.extend(document.id for document in documents)
     body = [(item.source.sha256, item.source.name, item.told.model_dump(mode="json")) for item in arrived]
-    admitted = await context.services.ingest.queue(context.principal, documents, _key(context, key, body))
-    queued = {item.job_id for item in admitted if item.status == "queued"}
+    taken = await context.services.ingest.queue(context.principal, documents, _key(context, key, body))
+    answers = {item.document_id: item for item in taken}
+    admitted = [answers[_file(item).id] for item in arrived]
+    queued = {item.job_id for item in taken if item.status == "queued"}
     for item in arrived:
         if item.source.job_id not in queued:
             await asyncio.to_thread(context.services.files.remove, context.tenant, item.source.job_id)
     return await _answer(context, response, admitted, wait=wait)
 
 
-async def _answer(context: RequestContext, response: Response, admitted: Sequence[Admitted], *, wait: bool) -> Answers:
+def _distinct(arrived: Sequence[Upload]) -> list[Upload]:
+    """Return the files without those that are the same as an earlier one, in all that is said of them too."""
+    firsts = {(item.source.sha256, item.told.model_dump_json()): item for item in reversed(arrived)}
+    return [item for item in arrived if item in firsts.values()]
+
+
+async def _answer(context: RequestContext, response: Response, taken: Sequence[Admitted], *, wait: bool) -> Answers:
     if not wait:
-        return _admitted(context, admitted)
-    job_ids = [item.job_id for item in admitted]
+        return admitted(context, taken)
+    job_ids = [item.job_id for item in taken]
     ended = await context.services.jobs.wait(context.tenant, job_ids, context.deadline.remaining())
     if ended is None:
-        return _admitted(context, admitted)
+        return admitted(context, taken)
     response.status_code = status.HTTP_200_OK
-    return _ingested(context, [IngestedDocument.of_job(ended[item.job_id]) for item in admitted])
+    return _ingested(context, [IngestedDocument.of_job(ended[item.job_id]) for item in taken])
 
 
-def _admitted(context: RequestContext, admitted: Sequence[Admitted]) -> AdmittedResponse:
-    return AdmittedResponse(documents=[AdmittedDocument.of(item) for item in admitted], request_id=context.request_id)
+def admitted(context: RequestContext, taken: Sequence[Admitted]) -> AdmittedResponse:
+    """Answer with where to ask what becomes of documents."""
+    return AdmittedResponse(documents=[AdmittedDocument.of(item) for item in taken], request_id=context.request_id)
 
 
 def _ingested(context: RequestContext, documents: list[IngestedDocument]) -> IngestResponse:
@@ -186,9 +220,16 @@ def _check(items: Sequence[DocumentIn | UploadIn], documents: Sequence[DocumentI
 def _complaints(field: str, item: DocumentIn | UploadIn, count: int, domains: frozenset[str]) -> Iterator[FieldError]:
     if count > 1:
         yield FieldError(f"{field}.id", "duplicate_id", "the same document stands more than once in the request")
-    if item.domain is not None and item.domain not in domains:
-        yield FieldError(f"{field}.domain", "unknown_domain", "no such domain is configured")
-    if len(orjson.dumps(item.metadata)) > MAX_METADATA_BYTES:
-        yield FieldError(f"{field}.metadata", "too_large", f"metadata has at most {MAX_METADATA_BYTES} bytes as JSON")
-    elif count_values(item.metadata) > MAX_FACET_VALUES:
-        yield FieldError(f"{field}.metadata", "too_many_values", f"metadata has at most {MAX_FACET_VALUES} values")
+    yield from complaints(f"{field}.", item.metadata, item.domain, domains)
+
+
+def complaints(
+    prefix: str, metadata: Mapping[str, Any], domain: str | None, domains: frozenset[str]
+) -> Iterator[FieldError]:
+    """Yield what is wrong with the metadata and the domain of a document."""
+    if domain is not None and domain not in domains:
+        yield FieldError(f"{prefix}domain", "unknown_domain", "no such domain is configured")
+    if len(orjson.dumps(metadata)) > MAX_METADATA_BYTES:
+        yield FieldError(f"{prefix}metadata", "too_large", f"metadata has at most {MAX_METADATA_BYTES} bytes as JSON")
+    elif count_values(metadata) > MAX_FACET_VALUES:
+        yield FieldError(f"{prefix}metadata", "too_many_values", f"metadata has at most {MAX_FACET_VALUES} values")

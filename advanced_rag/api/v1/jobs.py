@@ -46,8 +46,9 @@ async def purge_dead_jobs(context: Context) -> PurgedResponse:
 
 @router.get("/v1/jobs/{job_id}", dependencies=[needs("ingest")], response_model_exclude_none=True)
 async def get_job(job_id: JobIdPath, context: BoundedContext) -> JobOut:
-    """Tell how far a job has come."""
-    return JobOut.of(await context.services.jobs.get(context.principal, job_id))
+    """Tell how far a job has come, and what was counted at each stage."""
+    job = await context.services.jobs.get(context.principal, job_id)
+    return JobOut.of(job, await context.services.jobs.stages(context.principal, job_id))
 
 
 @router.post("/v1/jobs/{job_id}/cancel", dependencies=[needs("ingest")], response_model_exclude_none=True)

@@ -6,7 +6,13 @@ Every row carries its tenant. Times are UTC; leases count on the database's cloc
 from advanced_rag.storage.tables.accountability import audit_entries, legal_holds, receipts
 from advanced_rag.storage.tables.base import UtcDateTime, metadata, now
 from advanced_rag.storage.tables.chat import feedback, messages, sessions
-from advanced_rag.storage.tables.documents import chunks, document_access, document_versions, documents
+from advanced_rag.storage.tables.documents import (
+    chunks,
+    document_access,
+    document_versions,
+    documents,
+    page_vectors,
+)
 from advanced_rag.storage.tables.identities import (
     api_keys,
     invitations,
@@ -40,6 +46,7 @@ __all__ = [
     "messages",
     "metadata",
     "now",
+    "page_vectors",
     "receipts",
     "refresh_tokens",
     "reindex_runs",

@@ -1,6 +1,6 @@
 """Documents, their versions and chunks, and where those are indexed."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, String, Table, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, LargeBinary, String, Table, Text
 
 from advanced_rag.storage.tables.base import DOCUMENT_ID, TENANT, USER_ID, UtcDateTime, created, json, metadata, tenant
 
@@ -15,10 +15,17 @@ documents = Table(
     Column("owner", USER_ID),
     Column("visibility", String(16), nullable=False, server_default="tenant"),
     Column("rights_version", Integer, nullable=False, server_default="0"),
+    Column("history_from", Integer, nullable=False, server_default="0"),  # versions before are the owner's: rights widened
     created(),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("deleted_at", UtcDateTime),
+    Column("deleted_by", USER_ID),
+    Column("deleted_version", Integer),  # the one that was current
     ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
     Index(None, "tenant_id", "created_at", "id"),
+    Index("ix_documents_expiry", "expires_at"),
+    Index("ix_documents_deleted", "tenant_id", "deleted_at", "id"),
 )
 
 document_access = Table(
@@ -47,9 +54,12 @@ document_versions = Table(
     Column("rights", json),  # what the document's rights become with this version
     Column("source", json),  # the file it was made of
     created(),
+    Column("superseded_at", UtcDateTime),
     Column("text", Text, nullable=False),  # last: SQLite reads a row from its start, and hydration stops before it
     ForeignKeyConstraint(["tenant_id", "document_id"], ["documents.tenant_id", "documents.id"], ondelete="CASCADE"),
     CheckConstraint("state IN ('indexing', 'current', 'superseded', 'failed')", name="state"),
+    Index("ix_document_versions_state", "state", "tenant_id", "document_id", "version"),
+    Index("ix_document_versions_superseded", "superseded_at"),
 )
 
 chunks = Table(
@@ -72,4 +82,14 @@ chunks = Table(
         ondelete="CASCADE",
     ),
     Index("ix_chunks_document_version", "tenant_id", "document_id", "version", "ordinal", unique=True),
+)
+
+page_vectors = Table(
+    "page_vectors",
+    metadata,
+    tenant(primary_key=True),
+    Column("chunk_id", TENANT, primary_key=True),
+    Column("encoder", String(64), nullable=False),
+    Column("vectors", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "chunk_id"], ["chunks.tenant_id", "chunks.chunk_id"], ondelete="CASCADE"),
 )

@@ -1,7 +1,7 @@
 """generations that are built beside the live one, by runs that go on where they stopped
 
-Revision: 0012
-Follows: 0010
+Revision: 0014
+Follows: 0013
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from sqlalchemy.dialects import postgresql
 
 from alembic import op
 
-revision = "0012"
-down_revision = "0010"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
