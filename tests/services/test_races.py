@@ -8,7 +8,8 @@ from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion
 from advanced_rag.models.identity import LOCAL, Reader
 from advanced_rag.models.jobs import new_job
 from advanced_rag.models.rights import Rights
-from advanced_rag.storage.documents import DocumentRepository, NewVersion
+from advanced_rag.storage.document_rows import NewVersion
+from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.ids import chunk_id
 from advanced_rag.storage.inventory import InventoryRepository
 from advanced_rag.storage.jobs import JobRepository
@@ -29,11 +30,11 @@ def meanwhile(service: LiveService, monkeypatch: pytest.MonkeyPatch):
         index, waiting = service.container.index, [work]
         fill_collections = index.fill
 
-        async def fill(rows, collections, **options):
+        async def fill(tenant, rows, collections, **options):
             is_new = any(item.state == "building" for item in collections) and len(collections) == 1
             if is_new and waiting:
                 await waiting.pop()()
-            await fill_collections(rows, collections, **options)
+            await fill_collections(tenant, rows, collections, **options)
 
         monkeypatch.setattr(index, "fill", fill)
 
@@ -45,9 +46,9 @@ def chunks(service: LiveService, kind: str) -> set[str]:
     return set(store.between(generation, DEFAULT_TENANT, *EVERYTHING))
 
 
-def wanted(service: LiveService) -> set[str]:
-    read = service.container.database.read
-    return set(service.run(read(DEFAULT_TENANT, lambda t: InventoryRepository(t).visible(*EVERYTHING))))
+def wanted(service: LiveService, kind: str) -> set[str]:
+    read, generation = service.container.database.read, service.container.index.generations[kind]
+    return set(service.run(read(DEFAULT_TENANT, lambda t: InventoryRepository(t).visible(*EVERYTHING, generation))))
 
 
 def test_a_document_that_is_deleted_after_it_was_read_does_not_stay(service, meanwhile):
@@ -55,8 +56,8 @@ def test_a_document_that_is_deleted_after_it_was_read_does_not_stay(service, mea
     meanwhile(lambda: service.container.removal.delete(LOCAL, "d2"))
     run = reindex(service, kinds=["semantic"])
     assert run["result"]["mended"] == {"semantic": 0}  # it was removed where it was written
-    assert chunks(service, "semantic") == wanted(service)
-    assert len(wanted(service)) == 3
+    assert chunks(service, "semantic") == wanted(service, "semantic")
+    assert len(wanted(service, "semantic")) == 3
 
 
 def test_a_document_that_is_replaced_after_it_was_read_is_there_once(service, meanwhile):
@@ -64,7 +65,7 @@ def test_a_document_that_is_replaced_after_it_was_read_is_there_once(service, me
     new = {"documents": [{"id": "d2", "text": "Badger 2 moved to limestone."}]}
     meanwhile(lambda: service.gather([("POST", INGEST, new)]))
     reindex(service, kinds=["sparse"])
-    assert chunks(service, "sparse") == wanted(service)
+    assert chunks(service, "sparse") == wanted(service, "sparse")
     assert found(service, "limestone", search_mode="sparse") == ["d2"]
     assert found(service, word(2), search_mode="sparse") == []
 
@@ -78,6 +79,14 @@ def test_rights_that_change_after_they_were_read_are_those_the_new_collection_ha
     reader = Reader(DEFAULT_TENANT, frozenset({"u:someone"}))
     (hits,) = index.store.search(index.generations["sparse"], reader, [f"badger {word(2)}"], limit=10)
     assert len(hits) == 3
+
+
+def test_metadata_that_change_after_they_were_read_are_those_the_new_collection_is_filtered_by(service, meanwhile):
+    fill(service, 4, metadata={"year": 2025})
+    meanwhile(lambda: service.gather([("PATCH", "/v1/documents/d2", {"metadata": {"year": 2026}})]))
+    reindex(service, kinds=["sparse"])
+    assert found(service, "badger", search_mode="sparse", filters={"year": 2026}) == ["d2"]
+    assert len(found(service, "badger", search_mode="sparse", filters={"year": 2025})) == 3
 
 
 def test_a_version_whose_first_part_was_indexed_before_is_whole_in_the_new_collection(service):

@@ -15,9 +15,10 @@ from advanced_rag.models.index import SEMANTIC, CollectionReport
 from advanced_rag.models.jobs import new_job
 from advanced_rag.models.rights import Rights
 from advanced_rag.services import reconcile
-from advanced_rag.services.index import Collection, index_row
+from advanced_rag.services.layout import Collection, index_row
 from advanced_rag.storage.collections import IndexRow
-from advanced_rag.storage.documents import DocumentRepository, NewVersion
+from advanced_rag.storage.document_rows import NewVersion
+from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.ids import chunk_id
 from advanced_rag.storage.jobs import JobRepository
 from tests.conftest import make_data_dir
