@@ -169,9 +169,29 @@ class _Calls(Generic[Answer]):
         """Tell what the service holds."""
         return self._send("GET", "/v1/status")
 
-    def verify(self, *, repair: bool = False) -> Answer:
+    def verify(self, *, repair: bool = False, all_tenants: bool = False) -> Answer:
         """Compare SQL and Milvus."""
-        return self._send("POST", "/v1/index/verify", {"repair": repair})
+        return self._send("POST", "/v1/index/verify", {"repair": repair, "all_tenants": all_tenants})
+
+    def plan_reindex(self, *, kinds: Sequence[str] | None = None) -> Answer:
+        """Tell what building the index anew would do."""
+        return self._send("POST", "/v1/index/reindex/plan", {"kinds": kinds})
+
+    def reindex(self, *, kinds: Sequence[str] | None = None, **options: Any) -> Answer:
+        """Begin to build the index anew."""
+        return self._send("POST", "/v1/index/reindex", {"kinds": kinds, **options})
+
+    def reindexing(self) -> Answer:
+        """Tell how far building the index anew has come."""
+        return self._send("GET", "/v1/index/reindex")
+
+    def cancel_reindex(self) -> Answer:
+        """Stop building the index anew."""
+        return self._send("POST", "/v1/index/reindex/cancel")
+
+    def roll_back(self, *, kinds: Sequence[str] | None = None) -> Answer:
+        """Search again what was replaced last."""
+        return self._send("POST", "/v1/index/rollback", {"kinds": kinds})
 
     def _send(
         self, method: str, path: str, body: Json | None = None, params: Json | None = None, **multipart: Any

@@ -2,23 +2,16 @@
 
 import asyncio
 import os
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from anyio import to_thread
 
 from advanced_rag.auth.secret import derive, load_secret
 from advanced_rag.config import Settings
-from advanced_rag.encoders.base import Encoder
-from advanced_rag.encoders.cache import EmbeddingCache
-from advanced_rag.encoders.load import load_encoder, streams
+from advanced_rag.encoders.load import streams
 from advanced_rag.encoders.workers import EncoderWorkers
-from advanced_rag.exceptions import ConflictError, StartupError, VectorStoreRefusedError
 from advanced_rag.fetching.fetch import Fetcher
 from advanced_rag.foundation import (
     Identities,
@@ -29,9 +22,9 @@ from advanced_rag.foundation import (
     open_sql,
     open_visual,
 )
+from advanced_rag.indexing import make_generations, open_store
 from advanced_rag.llm.extractive import ExtractiveAnswerer
 from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
-from advanced_rag.models.index import SEMANTIC, SPARSE, VISUAL, Generation, domain_kind
 from advanced_rag.models.retrieval import LegName
 from advanced_rag.parsing.pool import ParserPool
 from advanced_rag.ranking.rerank import load_reranker
@@ -40,10 +33,11 @@ from advanced_rag.services.bulk_removal import BulkRemoval
 from advanced_rag.services.chat import ChatService
 from advanced_rag.services.chunking import Chunker
 from advanced_rag.services.documents import DocumentService
-from advanced_rag.services.embedding import Embedder
+from advanced_rag.services.evaluate import Evaluator
 from advanced_rag.services.examples import ingest_examples
 from advanced_rag.services.feed import JobFeed
 from advanced_rag.services.forget import ForgetService
+from advanced_rag.services.generations import Generations
 from advanced_rag.services.health import HealthService
 from advanced_rag.services.held import Held
 from advanced_rag.services.housekeeping import Housekeeping
@@ -52,10 +46,14 @@ from advanced_rag.services.ingest import IngestService
 from advanced_rag.services.intake import Intake
 from advanced_rag.services.job_desk import JobDesk
 from advanced_rag.services.jobs import JobWorker
+from advanced_rag.services.pace import Pace
 from advanced_rag.services.page_search import PageSearch
 from advanced_rag.services.pages import PageCapture
 from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.quotas import QuotaService
+from advanced_rag.services.rebuild import Tools
+from advanced_rag.services.reconcile import Reconciler
+from advanced_rag.services.reindex import ReindexService
 from advanced_rag.services.removal import Removal
 from advanced_rag.services.retention import Retention
 from advanced_rag.services.retrieve import RetrieveService
@@ -65,13 +63,10 @@ from advanced_rag.services.sessions import SessionService
 from advanced_rag.services.sql import Sql
 from advanced_rag.services.verify import VerifyService
 from advanced_rag.services.versions import VersionService
-from advanced_rag.services.visual import VisualEmbedder
 from advanced_rag.storage.files import FileStore
-from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.job_log import TOPIC
 from advanced_rag.storage.row_security import is_bypassed
 from advanced_rag.storage.shared import Bell, SharedStore
-from advanced_rag.storage.vectors import VectorStore
 from advanced_rag.telemetry.logs import get_logger
 
 Announce = Callable[[str], None]
@@ -79,7 +74,6 @@ _log = get_logger(__name__)
 
 _ENCODER_QUEUE = 4096
 _SEARCHES_WAITING = 256
-_WRITES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +99,19 @@ class Container:
     chat: ChatService
     sessions: SessionService
     verify: VerifyService
+    reindex: ReindexService
     health: HealthService
     identities: Identities
 
 
 @asynccontextmanager
-async def open_container(settings: Settings, announce: Announce = lambda _: None) -> AsyncIterator[Container]:
+async def open_container(
+    settings: Settings, announce: Announce = lambda _: None, *, serves: bool = True, reindexing: bool = False
+) -> AsyncIterator[Container]:
     """Open everything the service needs; ``announce`` is told what takes long.
 
+    ``serves`` says that questions are answered here, so that it can be seen what background work does to them;
+    ``reindexing`` opens it although what is live cannot be searched here, because it is about to be replaced.
     Raises StartupError for what is missing or wrong, UnavailableError for what does not answer, with one clear line.
     """
     load_secret(settings)  # before anything is waited for: without one there is no start
@@ -120,23 +119,26 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
         sql, sql_guard = await open_sql(settings, stack)
         if await sql.read_across(is_bypassed):
             _log.warning("row_security_bypassed", advice="connect as a role that is no superuser")
-        store = await _open_store(settings)
+        store = await open_store(settings)
         stack.callback(store.close)
         workers = EncoderWorkers(threads=streams(settings.encoder), max_waiting=_ENCODER_QUEUE)
         stack.callback(workers.close)
         visual = await open_visual(settings, stack)
-        index, is_new = await _open_index(settings, sql, store, workers, visual, announce)
-        container, jobs = _services(settings, sql, sql_guard, index, workers, stack)
+        generations = await make_generations(settings, sql, store, workers, visual, announce)
+        is_new = await generations.open(reindexing=reindexing)
+        container, jobs = _services(settings, sql, sql_guard, generations, workers, stack)
         if settings.is_open:
             _log.warning("open_to_the_network", advice="auth.mode is disabled: let a proxy authenticate, or require keys")
         if settings.milvus_is_embedded:
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
+            await container.reindex.release_all()
         if is_new:
             await _fill(container, announce)
         if settings.examples.ingest:
             await ingest_examples(container.ingest, container.documents, announce)
         known = container.identities
-        upkeep = [container.feed.run(), known.keys.run(), known.audit.run(), known.quotas.run()]
+        upkeep = [container.feed.run(), known.keys.run(), known.audit.run(), known.quotas.run(), generations.run()]
+        upkeep += [container.reindex.run()] if serves else []
         for work in [*upkeep, jobs.run()] if settings.jobs.embedded else upkeep:
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         yield container
@@ -144,93 +146,27 @@ async def open_container(settings: Settings, announce: Announce = lambda _: None
 
 async def _fill(container: Container, announce: Announce) -> None:
     """Write what SQL has into collections that were just made: SQL alone says what exists."""
-    for tenant in await container.identities.tenants.all():
-        report = await container.verify.verify(tenant.id, repair=False)
-        if not report.agrees:
-            announce("writing the documents of the database into a new index")
-            await container.verify.verify(tenant.id, repair=True)
-
-
-async def _open_store(settings: Settings) -> VectorStore:
-    def connect() -> VectorStore:
-        return VectorStore.open(settings.milvus_uri, settings.milvus, is_embedded=settings.milvus_is_embedded)
-
-    if settings.milvus_is_embedded:
-        return connect()  # in this thread: Milvus Lite is tied to the one that started it
-    return await to_thread.run_sync(connect, abandon_on_cancel=True)
-
-
-async def _open_index(
-    settings: Settings,
-    database: Sql,
-    store: VectorStore,
-    workers: EncoderWorkers,
-    visual: VisualEmbedder | None,
-    announce: Announce,
-) -> tuple[Index, bool]:
-    """Return the index, and whether a collection of it had to be made."""
-    cache_folder = settings.data_dir / "encoders"
-    semantic = _embedder(settings, workers, await _load(settings.encoder.model, settings, cache_folder, announce))
-    domains: dict[str, Embedder] = {}
-    for name, domain in settings.domains.items() if settings.features.domain else ():
-        own = domain.encoder
-        domains[name] = _embedder(settings, workers, await _load(own, settings, cache_folder, announce)) if own else semantic
-    wanted = [_wanted(SEMANTIC, semantic), *(_wanted(domain_kind(name), own) for name, own in domains.items())]
-    if settings.features.sparse:
-        wanted.append(Generation(SPARSE, 1, settings.milvus.analyzer, None))
-    if visual is not None:
-        wanted.append(Generation(VISUAL, 1, visual.encoder.fingerprint, visual.encoder.dimension))
-    generations = await _live_generations(database, wanted)
-    made = [await _ensure(store, generation) for generation in generations.values()]
-    return Index(store, generations, semantic, domains, _write_guard(settings), database, visual), any(made)
-
-
-async def _ensure(store: VectorStore, generation: Generation) -> bool:
-    try:
-        return await asyncio.to_thread(store.ensure, generation)
-    except VectorStoreRefusedError as error:
-        raise StartupError(f"milvus.uri: {error.message}") from error
-
-
-async def _load(model: str, settings: Settings, cache_folder: Path, announce: Announce) -> Encoder:
-    return await asyncio.to_thread(lambda: load_encoder(model, settings.encoder, cache_folder, announce=announce))
-
-
-def _embedder(settings: Settings, workers: EncoderWorkers, encoder: Encoder) -> Embedder:
-    own = settings.encoder
-    cache = EmbeddingCache(entries=own.cache_entries, ttl_s=own.cache_ttl_s, clock=time.monotonic)
-    return Embedder(encoder, workers, cache if settings.features.cache else None, own)
-
-
-def _wanted(kind: str, embedder: Embedder) -> Generation:
-    return Generation(kind, 1, embedder.encoder.fingerprint, embedder.encoder.dimension)
-
-
-async def _live_generations(database: Sql, wanted: list[Generation]) -> dict[str, Generation]:
-    live = await database.read_across(lambda c: GenerationRepository(c).live())
-    for generation in wanted:
-        if generation.kind not in live:
-            with suppress(ConflictError):  # another replica was faster
-                await database.write_across(lambda c, new=generation: GenerationRepository(c).add_live(new))  # type: ignore[misc]
-    live = await database.read_across(lambda c: GenerationRepository(c).live())
-    for generation in wanted:
-        if live[generation.kind].encoder != generation.encoder:
-            raise StartupError(
-                f"the {generation.kind} index was built with another encoder or analyzer: set it back, "
-                "or start on an empty data directory and ingest again"
-            )
-    kept = {VISUAL} & live.keys()  # with no model set pages are not searched, but what is deleted has to go from there
-    return {kind: live[kind] for kind in (*(generation.kind for generation in wanted), *kept)}
+    if not (await container.verify.verify_all(repair=False)).agrees:
+        announce("writing the documents of the database into a new index")
+        await container.verify.verify_all(repair=True)
 
 
 def _services(
-    settings: Settings, database: Sql, sql_guard: Guard, index: Index, workers: EncoderWorkers, stack: AsyncExitStack
+    settings: Settings,
+    database: Sql,
+    sql_guard: Guard,
+    generations: Generations,
+    workers: EncoderWorkers,
+    stack: AsyncExitStack,
 ) -> tuple[Container, JobWorker]:
-    known, sessions = make_identities(settings, database), SessionService(database)
+    index, known, sessions = generations.index, make_identities(settings, database), SessionService(database)
     work = _work(settings, database, index, known.quotas, stack)
     legs = _leg_guards(settings, has_pages=index.visual is not None)
     rerank_guard = make_guard("rerank", permits=1, wait_s=1.0, timeout_s=settings.retrieval.rerank_timeout_s)
-    retrieve = _retrieve(settings, database, index, legs, rerank_guard)
+    pace, reconciler = Pace(settings.reindex.max_slowdown), Reconciler(database, index)
+    retrieve = _retrieve(settings, database, index, legs, rerank_guard, pace)
+    evaluator = Evaluator(database, index, settings.retrieval.weights)
+    tools = Tools(database, generations, reconciler, evaluator, known.tenants, pace, settings.reindex, work.owner)
     guards = [sql_guard, index.guard, *legs.values(), rerank_guard]
     forgetting = derive(load_secret(settings), "receipts")
     container = Container(
@@ -253,7 +189,8 @@ def _services(
         retrieve=retrieve,
         chat=_chat(settings, index, sessions, retrieve, known.quotas, stack),
         sessions=sessions,
-        verify=VerifyService(database, index, work.worker),
+        verify=VerifyService(index, reconciler, known.tenants, work.worker),
+        reindex=ReindexService(tools, lease_s=settings.jobs.lease_s),
         health=HealthService(database, index, _shared_store(settings, stack), guards, workers),
     )
     return container, work.worker
@@ -276,7 +213,7 @@ class _Work:
 def _work(settings: Settings, database: Sql, index: Index, quotas: QuotaService, stack: AsyncExitStack) -> _Work:
     owner, lease_s = f"{os.getpid()}-{uuid.uuid4().hex[:12]}", settings.jobs.lease_s
     mine: Any = {"owner": owner, "lease_s": lease_s}
-    files, chunker = FileStore(settings.files_folder), Chunker(index.semantic.encoder, settings.chunking)
+    files, chunker = FileStore(settings.files_folder), Chunker(lambda: index.semantic.encoder, settings.chunking)
     parser = ParserPool(settings.parsing)
     stack.push_async_callback(parser.close)
     removal, rights = Removal(database, index, files, **mine), RightsService(database, index, **mine)
@@ -303,10 +240,10 @@ def _bell(settings: Settings, stack: AsyncExitStack) -> Bell | None:
 
 
 def _retrieve(
-    settings: Settings, database: Sql, index: Index, legs: dict[LegName, Guard], rerank_guard: Guard
+    settings: Settings, database: Sql, index: Index, legs: dict[LegName, Guard], rerank_guard: Guard, pace: Pace
 ) -> RetrieveService:
     searches = search_batcher(index, max_waiting=_SEARCHES_WAITING)
-    pages = PageSearch(database, index.visual, index.generations[VISUAL], legs["visual"], searches) if index.visual else None
+    pages = PageSearch(database, index.visual, legs["visual"], searches) if index.visual else None
     return RetrieveService(
         index=index,
         guards=legs,
@@ -317,6 +254,7 @@ def _retrieve(
         rerank_guard=rerank_guard,
         settings=settings.retrieval,
         features=settings.features,
+        saw=pace.saw,
     )
 
 
@@ -331,13 +269,8 @@ def _chat(
     chain = _providers(settings)
     if chain is not None:
         stack.push_async_callback(chain.close)
-    extractive = ExtractiveAnswerer(index.semantic.query, index.semantic.passages, sentences=settings.chat.sentences)
+    extractive = ExtractiveAnswerer(lambda: index.semantic, sentences=settings.chat.sentences)
     return ChatService(sessions, retrieve, extractive, chain, quotas, settings.chat)
-
-
-def _write_guard(settings: Settings) -> Guard:
-    limit_s = settings.milvus.write_timeout_s
-    return make_guard("index", permits=_WRITES_AT_ONCE, wait_s=limit_s, timeout_s=limit_s, attempts=settings.milvus.attempts)
 
 
 def _leg_guards(settings: Settings, *, has_pages: bool) -> dict[LegName, Guard]:

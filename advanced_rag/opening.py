@@ -25,14 +25,22 @@ class Opening:
     """Holds the data directory, for this process alone where it ``is_alone``, and the container once it is open.
 
     Entering raises StartupError for what is missing or wrong, UnavailableError for what does not answer. One that ``waits``
-    goes on trying in the background instead, where that is elsewhere: in this process it would never come back.
+    goes on trying in the background instead, where that is elsewhere: in this process it would never come back. One that is
+    ``reindexing`` opens although what is live cannot be searched here.
     """
 
     def __init__(
-        self, settings: Settings, announce: Announce = lambda _: None, *, waits: bool = False, is_alone: bool = True
+        self,
+        settings: Settings,
+        announce: Announce = lambda _: None,
+        *,
+        waits: bool = False,
+        is_alone: bool = True,
+        reindexing: bool = False,
     ) -> None:
         self._settings = settings
         self._is_alone = is_alone
+        self._reindexing = reindexing
         self._announce = announce
         self._waits = waits and not settings.is_embedded
         self._stack = AsyncExitStack()
@@ -83,7 +91,10 @@ class Opening:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        self._opened = await self._stack.enter_async_context(open_container(self._settings, self._announce))
+        # Beside others it is a worker: it sees no retrieval, and cannot know what reindexing does to it.
+        serves, reindexing = self._is_alone, self._reindexing
+        opening = open_container(self._settings, self._announce, serves=serves, reindexing=reindexing)
+        self._opened = await self._stack.enter_async_context(opening)
 
     async def _try_again(self) -> None:
         wait_s = _FIRST_WAIT_S

@@ -14,8 +14,8 @@ from advanced_rag.models.documents import DEFAULT_TENANT
 from advanced_rag.models.identity import LOCAL
 from advanced_rag.models.index import SEMANTIC
 from advanced_rag.opening import Opening
-from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.hydration import hydrate
+from advanced_rag.storage.inventory import InventoryRepository
 from advanced_rag.text.chunk import passage
 
 
@@ -60,7 +60,9 @@ def _one_by_one(container: Container, queries: Sequence[str]) -> tuple[float, fl
 
 
 async def _passages(container: Container) -> list[str]:
-    ids = sorted(await container.database.read(DEFAULT_TENANT, lambda c: DocumentRepository(c).visible_chunk_ids()))
+    semantic = container.index.generations[SEMANTIC]
+    everything = lambda t: InventoryRepository(t).visible("0", "f" * 64, semantic)  # noqa: E731
+    ids = sorted(await container.database.read(DEFAULT_TENANT, everything))
     texts: list[str] = []
     for start in range(0, len(ids), 500):
         part = ids[start : start + 500]

@@ -19,6 +19,7 @@ FLOORS = [
     {"auth", "text", "parsing", "encoders", "ranking", "resilience", "storage", "llm", "fetching"},
     {"services"},
     {"foundation"},
+    {"indexing"},
     {"container"},
     {"opening"},
     {"api"},
@@ -110,6 +111,7 @@ ACROSS = {
     "JobRepository",  # work of every tenant, as a worker finds it
     "RetentionBook",  # what is due, by its age
     "GenerationRepository",  # the collections, shared by all
+    "ReindexRepository",  # who fills them
     "TenantRepository",
     "KeyRing",  # whose key is this?
     "Register",  # who is this user?
@@ -118,12 +120,14 @@ ACROSS = {
     "TicketBox",  # whose ticket is this?
 }
 REACHES_ACROSS = {
-    "container",
+    "services/generations",  # of the index, shared by all
     "services/health",
     "services/housekeeping",  # sweeps for everybody
     "services/jobs",
     "services/keys",
     "services/quotas",
+    "services/rebuild",
+    "services/reindex",
     "services/retention",
     "services/sql",  # which offers it
     "services/tenants",

@@ -29,6 +29,7 @@ from advanced_rag.api.v1 import (
     ingest,
     job_socket,
     jobs,
+    reindex,
     retrieve,
     sessions,
     versions,
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None, opening: Opening | None = None)
     app.state.rate_limits = RateLimits(settings) if settings.rate_limit.enabled else None
     limits = [Depends(app.state.rate_limits)] if settings.rate_limit.enabled else []
     app.include_router(ingest.uploads, dependencies=limits)
-    for module in (ingest, documents, versions, jobs, retrieve, chat, sessions, index, auth, admin, audit, holds):
+    for module in (ingest, documents, versions, jobs, retrieve, chat, sessions, index, reindex, auth, admin, audit, holds):
         app.include_router(module.router, responses=_ERRORS, dependencies=limits)
     for sockets in (chat_socket, job_socket):
         app.include_router(sockets.router)

@@ -49,11 +49,15 @@ def status(url: Url = None) -> None:
     with_client(url, run)
 
 
-def verify(repair: Annotated[bool, typer.Option(help="Mend what differs.")] = False, url: Url = None) -> None:
+def verify(
+    repair: Annotated[bool, typer.Option(help="Mend what differs.")] = False,
+    all_tenants: Annotated[bool, typer.Option(help="Every tenant, not only that of the key.")] = False,
+    url: Url = None,
+) -> None:
     """Compare SQL and Milvus; exit status 0 exactly when they agree."""
 
     async def run(client: AsyncClient) -> None:
-        report = await client.verify(repair=repair)
+        report = await client.verify(repair=repair, all_tenants=all_tenants)
         table = Table("collection", "expected", "found", "missing", "orphaned", "repaired")
         for row in report["collections"]:
             table.add_row(

@@ -8,7 +8,7 @@ import typer
 from advanced_rag import __version__
 from advanced_rag.api.app import create_app
 from advanced_rag.api.server import BACKLOG, Server, bind
-from advanced_rag.cli import audit, backup, documents, identities, ingest, jobs, worker
+from advanced_rag.cli import audit, backup, documents, identities, ingest, jobs, reindex, worker
 from advanced_rag.cli.terminal import announce, err, opened, out, run_to_end
 from advanced_rag.client import ApiError
 from advanced_rag.config import Settings
@@ -30,6 +30,7 @@ cli.add_typer(jobs.jobs, name="jobs")
 cli.add_typer(identities.tenants, name="tenants")
 cli.add_typer(identities.keys, name="keys")
 cli.add_typer(audit.audit, name="audit")
+cli.add_typer(reindex.reindex, name="reindex")
 
 
 def main() -> None:

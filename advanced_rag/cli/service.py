@@ -24,18 +24,18 @@ KEY_VARIABLE = "ADVANCED_RAG_KEY"
 Url = Annotated[str | None, typer.Option(help="A running service; by default the one on this data directory.")]
 
 
-def with_client(url: str | None, run: Callable[[AsyncClient], Awaitable[None]]) -> None:
-    """Run a command with a client of the service."""
+def with_client(url: str | None, run: Callable[[AsyncClient], Awaitable[None]], *, reindexing: bool = False) -> None:
+    """Run a command with a client; ``reindexing`` opens a service although what is live cannot be searched here."""
 
     async def call() -> None:
-        async with _client(url) as client:
+        async with _client(url, reindexing=reindexing) as client:
             await run(client)
 
     run_to_end(call())
 
 
 @asynccontextmanager
-async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
+async def _client(url: str | None, *, reindexing: bool) -> AsyncIterator[AsyncClient]:
     """Open a client of the named service, of the one running on the data directory, or of one in this process."""
     settings, key = load_settings(), os.environ.get(KEY_VARIABLE)
     address = url or _running(settings)
@@ -45,7 +45,7 @@ async def _client(url: str | None) -> AsyncIterator[AsyncClient]:
         return
     quiet = settings.logging.model_copy(update={"level": "error", "format": "console"})
     with logging_to_stderr(quiet):
-        async with opened(settings) as opening:
+        async with opened(settings, reindexing=reindexing) as opening:
             transport = httpx2.ASGITransport(app=create_app(settings, opening))
             async with AsyncClient("http://local", key=key, transport=transport) as client:
                 yield client

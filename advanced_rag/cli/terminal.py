@@ -26,7 +26,9 @@ def run_to_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, waits: bool = False, is_alone: bool = True) -> AsyncIterator[Opening]:
+async def opened(
+    settings: Settings, *, waits: bool = False, is_alone: bool = True, reindexing: bool = False
+) -> AsyncIterator[Opening]:
     """Open the container, telling on the terminal what takes long or is waited for."""
     async with AsyncExitStack() as stack:
         with err.status("starting") as progress:
@@ -35,7 +37,8 @@ async def opened(settings: Settings, *, waits: bool = False, is_alone: bool = Tr
                 announce(message)
                 progress.update(message)
 
-            opening = await stack.enter_async_context(Opening(settings, tell, waits=waits, is_alone=is_alone))
+            wanted = Opening(settings, tell, waits=waits, is_alone=is_alone, reindexing=reindexing)
+            opening = await stack.enter_async_context(wanted)
         yield opening
 
 

@@ -105,6 +105,9 @@ from advanced_rag.config.stores import (
 from advanced_rag.config.stores import (
     RedisSettings as RedisSettings,
 )
+from advanced_rag.config.stores import (
+    ReindexSettings as ReindexSettings,
+)
 
 ENV_PREFIX = "RAG_"
 
@@ -145,6 +148,7 @@ class Settings(BaseSettings):
     documents: DocumentSettings = DocumentSettings()
     uploads: UploadSettings = UploadSettings()
     jobs: JobSettings = JobSettings()
+    reindex: ReindexSettings = ReindexSettings()
     logging: LoggingSettings = LoggingSettings()
     tracing: TracingSettings = TracingSettings()
 

@@ -49,3 +49,12 @@ class RedisSettings(Section):
 
     url: SecretStr | None = None
     timeout_s: Seconds = 0.05
+
+
+class ReindexSettings(Section):
+    """Building the index anew beside the one that is searched."""
+
+    batch_size: int = Field(256, ge=1, le=1000)
+    max_slowdown: float = Field(0.5, ge=0.05, le=10)
+    tolerance: float = Field(0.01, ge=0, le=1)
+    keep_retired_hours: float = Field(24.0, ge=0, le=8760)

@@ -13,7 +13,9 @@
     │   ├── FileError           422   a file cannot be read: one class per cause, in file_errors.py
     │   ├── NotFoundError       404
     │   └── ConflictError       409
-    │       └── IdTakenError, OnHoldError, KeyReusedError, JobLostError
+    │       ├── IdTakenError, OnHoldError, KeyReusedError, JobLostError
+    │       └── ReindexError
+    │           └── WorseIndexError
     ├── CredentialsError        401   nobody is known by what the request carries
     │   ├── MissingCredentialsError, ExpiredCredentialsError, RevokedCredentialsError,
     │   ├── WrongPasswordError, NotYetValidCredentialsError
@@ -44,6 +46,7 @@
         ├── SharedStoreError
         ├── FileStoreError
         ├── EncoderError
+        ├── EncoderMissingError
         ├── RerankerError
         ├── IdentityProviderError
         └── ProviderError
@@ -211,6 +214,18 @@ class JobLostError(ConflictError):
     code = "job_lost"
 
 
+class ReindexError(ConflictError):
+    """The index cannot be built anew, or not as things stand."""
+
+    code = "reindex_failed"
+
+
+class WorseIndexError(ReindexError):
+    """What was built is worse on the evaluation set than what is searched, by more than is tolerated."""
+
+    code = "index_worse"
+
+
 class FetchFailedError(RagError):
     """The URL gives nothing: its server cannot be reached, answers with an error, or breaks off."""
 
@@ -340,6 +355,14 @@ class EncoderError(UnavailableError):
 
     code = "encoder_failed"
     retryable = False
+
+
+class EncoderMissingError(UnavailableError):
+    """A collection is filled by an encoder that cannot be loaded on this machine."""
+
+    code = "encoder_missing"
+    retryable = False
+    blames_dependency = False
 
 
 class RerankerError(UnavailableError):

@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import sentencex
 from numpy.typing import NDArray
 
 from advanced_rag.llm.base import Question
-
-Embed = Callable[[str, str], Awaitable[NDArray[np.float32]]]
-EmbedMany = Callable[[Sequence[str]], Awaitable[NDArray[np.float32]]]
 
 _MAX_SENTENCES = 48
 _SHORTEST_CHARS = 12
@@ -19,14 +17,25 @@ _NEAR = 0.8  # a sentence joins the best one when it is at least this near, rela
 _MARKUP = re.compile(r"^(#{1,6}\s+|[-*+]\s+|\d+\.\s+|\|)|\*\*")
 
 
+class Embedder(Protocol):
+    """What encodes the question and the sentences: both with the same encoder."""
+
+    def query(self, text: str, scope: str) -> Awaitable[NDArray[np.float32]]:
+        """Return the unit vector of a question."""
+        ...
+
+    def passages(self, texts: Sequence[str]) -> Awaitable[NDArray[np.float32]]:
+        """Return the unit vectors of texts."""
+        ...
+
+
 class ExtractiveAnswerer:
     """Picks sentences; invents nothing."""
 
     name = "extractive"
 
-    def __init__(self, embed_query: Embed, embed_passages: EmbedMany, *, sentences: int) -> None:
-        self._embed_query = embed_query
-        self._embed_passages = embed_passages
+    def __init__(self, embedder: Callable[[], Embedder], *, sentences: int) -> None:
+        self._embedder = embedder
         self._sentences = sentences
 
     async def stream(self, question: Question) -> AsyncIterator[str]:
@@ -34,8 +43,9 @@ class ExtractiveAnswerer:
         candidates = _candidates(question)
         if not candidates:
             return
-        asked = await self._embed_query(question.text, question.cache_scope)
-        vectors = await self._embed_passages([text for text, _ in candidates])
+        embedder = self._embedder()
+        asked = await embedder.query(question.text, question.cache_scope)
+        vectors = await embedder.passages([text for text, _ in candidates])
         scores = vectors @ asked
         for position, index in enumerate(self._pick(scores)):
             text, n = candidates[index]

@@ -27,6 +27,7 @@ Scope = Literal[
     "admin:holds",
     "admin:forget",
     "admin:tenants",
+    "admin:reindex",
 ]
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
 LOCAL_USER = "local"
@@ -47,7 +48,7 @@ ROLES: Mapping[str, frozenset[str]] = {
     "reader": _READER,
     "writer": _WRITER,
     "admin": _ADMIN,  # of one tenant; documents that are private to others stay so
-    "operator": SCOPES,  # of the installation: makes tenants, and sees every document of its own
+    "operator": SCOPES,  # of the installation: makes tenants, reindexes, and sees every document of its own
 }
 
 

@@ -1,6 +1,6 @@
 """Chunking with the settings and the tokenizer of this installation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from advanced_rag.config import ChunkingSettings
 from advanced_rag.encoders.base import Encoder
@@ -13,19 +13,21 @@ _SPECIAL_TOKENS = 2
 
 
 class Chunker:
-    """Cuts texts into chunks that fit the encoder; calls compute, callers use threads."""
+    """Cuts texts into chunks that fit the encoder there is now; calls compute, callers use threads."""
 
-    def __init__(self, encoder: Encoder, settings: ChunkingSettings) -> None:
-        self._tokenizer = encoder.tokenizer
-        self._limits = ChunkLimits(
-            max_tokens=min(settings.max_tokens, encoder.max_tokens),
-            special_tokens=_SPECIAL_TOKENS,
-            overlap_tokens=settings.overlap_tokens,
-        )
+    def __init__(self, encoder: Callable[[], Encoder], settings: ChunkingSettings) -> None:
+        self._encoder = encoder
+        self._settings = settings
 
     def spans(self, text: str, title: str, pages: Sequence[PageStart] = ()) -> list[Span]:
-        """Cut a text into spans."""
-        return chunk_text(text, title, self._tokenizer, self._limits, pages)
+        """Cut a text into spans; raises EncoderMissingError."""
+        encoder, own = self._encoder(), self._settings
+        limits = ChunkLimits(
+            max_tokens=min(own.max_tokens, encoder.max_tokens),
+            special_tokens=_SPECIAL_TOKENS,
+            overlap_tokens=own.overlap_tokens,
+        )
+        return chunk_text(text, title, encoder.tokenizer, limits, pages)
 
 
 def with_every_page(spans: Sequence[Span], pages: Sequence[PageStart]) -> list[Span]:

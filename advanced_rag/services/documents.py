@@ -22,7 +22,7 @@ class DocumentService:
     @property
     def domains(self) -> frozenset[str]:
         """The domains a document may name."""
-        return frozenset(self._index.domains)
+        return frozenset(self._index.layout.domains())
 
     async def get(self, principal: Principal, document_id: str) -> DocumentInfo:
         """Return a document with its text; raises NotFoundError."""

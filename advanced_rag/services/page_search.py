@@ -23,12 +23,9 @@ _AT_ONCE = 8  # pages compared at once: a page may have a thousand vectors, a lo
 class PageSearch:
     """Finds pages by what they look like."""
 
-    def __init__(
-        self, database: Sql, embedder: VisualEmbedder, generation: Generation, guard: Guard, searches: SearchBatcher
-    ) -> None:
+    def __init__(self, database: Sql, embedder: VisualEmbedder, guard: Guard, searches: SearchBatcher) -> None:
         self._database = database
         self._embedder = embedder
-        self._generation = generation
         self._guard = guard
         self._searches = searches
 
@@ -36,6 +33,7 @@ class PageSearch:
         self,
         principal: Principal,
         query: RetrieveQuery,
+        generation: Generation,
         limit: int,
         deadline: Deadline,
         stage: Callable[[str], AbstractContextManager[None]],
@@ -48,16 +46,15 @@ class PageSearch:
         with stage("encode_visual"):
             async with deadline.limit("the visual encoder", settings.query_timeout_s):
                 vectors = await self._embedder.query(query.query, principal.cache_scope)
-        key = (self._generation, principal.reader, max(limit, settings.candidates), query.filters)
+        key = (generation, principal.reader, max(limit, settings.candidates), query.filters)
         with stage("visual"):
             found = await self._guard.call(lambda: self._searches.submit(key, pool(vectors)), deadline)
         with stage("compare_visual"):
             async with deadline.limit("the database"):
-                packed = await self._packed(principal, [candidate.chunk_id for candidate in found])
+                packed = await self._packed(principal, generation.encoder, [candidate.chunk_id for candidate in found])
             return await asyncio.to_thread(_ranked, vectors, packed)
 
-    async def _packed(self, principal: Principal, chunk_ids: list[str]) -> dict[str, bytes]:
-        encoder = self._generation.encoder
+    async def _packed(self, principal: Principal, encoder: str, chunk_ids: list[str]) -> dict[str, bytes]:
         return await self._database.read(principal.tenant, lambda t: PageRepository(t).packed(chunk_ids, encoder))
 
 

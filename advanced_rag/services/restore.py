@@ -30,7 +30,7 @@ from advanced_rag.services.backup import (
     vector_member,
 )
 from advanced_rag.services.forget import named_in_receipts, remove_traces, signature
-from advanced_rag.services.index import index_row
+from advanced_rag.services.layout import index_row
 from advanced_rag.services.rights import label_job
 from advanced_rag.storage.archive import Archive, Manifest, reading
 from advanced_rag.storage.backup import Restoration, restoring
@@ -75,7 +75,6 @@ def restore(settings: Settings, path: Path, receipts: Receipts, announce: Callab
             forgotten = _forget_again(restoration, settings, receipts) if receipts else 0
             if manifest.vectors:
                 announce("restoring the index")
-                _check_analyzer(settings, restoration.generations())
                 store = closing.enter_context(opened_store(settings))
                 _fill(store, archive, restoration, undo)
         undo.pop_all()  # from here on it is kept
@@ -137,12 +136,6 @@ def _forget_in(transaction: TenantTransaction, secret: bytes, receipts: Sequence
     for receipt in newer:
         repository.add(receipt)
     return len(found)
-
-
-def _check_analyzer(settings: Settings, generations: Sequence[Generation]) -> None:
-    for generation in generations:
-        if generation.kind == SPARSE and generation.encoder != settings.milvus.analyzer:
-            raise BackupError(f"milvus.analyzer: the index was made with {generation.encoder}; set it so")
 
 
 def _fill(store: VectorStore, archive: Archive, restoration: Restoration, undo: ExitStack) -> None:

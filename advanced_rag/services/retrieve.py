@@ -1,7 +1,7 @@
 """Retrieval: guarded searches side by side, fused, read back from SQL, reranked, diversified."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from advanced_rag.config import FeatureSettings, RetrievalSettings
 from advanced_rag.exceptions import (
+    EncoderMissingError,
     FeatureDisabledError,
     FieldError,
     OverloadedError,
@@ -19,7 +20,7 @@ from advanced_rag.exceptions import (
 )
 from advanced_rag.models.filters import matches
 from advanced_rag.models.identity import Principal, Reader
-from advanced_rag.models.index import SEMANTIC, SPARSE, VISUAL, Generation, domain_kind
+from advanced_rag.models.index import SEMANTIC, SPARSE, VISUAL, domain_kind
 from advanced_rag.models.retrieval import (
     Candidate,
     Degradation,
@@ -37,8 +38,8 @@ from advanced_rag.ranking.mmr import mmr
 from advanced_rag.ranking.rerank import Reranker, blend
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.resilience.guard import Guard
-from advanced_rag.services.embedding import Embedder
 from advanced_rag.services.index import Index
+from advanced_rag.services.layout import Collection
 from advanced_rag.services.page_search import PageSearch
 from advanced_rag.services.searches import HydrationBatcher, SearchBatcher
 from advanced_rag.storage.collections import Vectors
@@ -95,6 +96,7 @@ class RetrieveService:
         rerank_guard: Guard,
         settings: RetrievalSettings,
         features: FeatureSettings,
+        saw: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._index = index
         self._guards = guards
@@ -105,6 +107,7 @@ class RetrieveService:
         self._rerank_guard = rerank_guard
         self.settings = settings
         self._features = features
+        self._saw = saw
         metrics.begin(metrics.DEGRADED, [*guards, "rerank", "mmr"])
 
     @property
@@ -136,6 +139,7 @@ class RetrieveService:
                     ranked = await self._hydrate(principal, query, fused)
             ranked = await self._rerank(query, ranked, deadline, course)
             ranked = await self._diversify(principal, query, ranked, deadline, course)
+        self._saw(course.timings_ms["total"] / 1000)
         hits = [_hit(item, query) for item in ranked[: query.top_k]]
         return RetrieveResult(hits, course.degraded, course.timings_ms)
 
@@ -163,18 +167,18 @@ class RetrieveService:
             raise failures[0]
         return found
 
-    def _legs(self, query: RetrieveQuery) -> dict[LegName, "_Leg"]:
+    def _legs(self, query: RetrieveQuery) -> dict[LegName, Collection]:
         """Choose the legs a request runs."""
-        domain, mode = self._domain(query), query.search_mode
-        legs: dict[LegName, _Leg] = {}
+        domain, mode, live = self._domain(query), query.search_mode, self._index.layout.live
+        legs: dict[LegName, Collection] = {}
         if mode in _FUSED | {"semantic"}:
-            legs["semantic"] = _Leg(self._index.generations[SEMANTIC], self._index.semantic)
-        if mode in _FUSED | {"sparse"} and SPARSE in self._index.generations:
-            legs["sparse"] = _Leg(self._index.generations[SPARSE], None)
+            legs["semantic"] = live[SEMANTIC]
+        if mode in _FUSED | {"sparse"} and SPARSE in live:
+            legs["sparse"] = live[SPARSE]
         if mode in _FUSED | {"domain"} and domain is not None:
-            legs["domain"] = _Leg(self._index.generations[domain_kind(domain)], self._index.domains[domain])
+            legs["domain"] = live[domain_kind(domain)]
         if mode in _VISUAL and self._pages is not None:
-            legs["visual"] = _Leg(self._index.generations[VISUAL], None)
+            legs["visual"] = live[VISUAL]
         if not legs or (mode in _VISUAL and self._pages is None):
             raise FeatureDisabledError(f"{mode} search is switched off")
         return legs
@@ -186,14 +190,14 @@ class RetrieveService:
             return None
         if not self._features.domain:
             raise FeatureDisabledError("domain search is switched off")
-        if query.domain not in self._index.domains:
+        if domain_kind(query.domain) not in self._index.layout.live:
             raise _unknown("no such domain is configured")
         return query.domain
 
     async def _leg(
         self,
         name: LegName,
-        leg: "_Leg",
+        leg: Collection,
         principal: Principal,
         query: RetrieveQuery,
         limit: int,
@@ -201,7 +205,9 @@ class RetrieveService:
         course: _Course,
     ) -> list[Candidate]:
         if name == "visual" and self._pages is not None:
-            return await self._pages.find(principal, query, limit, deadline, course.stage)
+            return await self._pages.find(principal, query, leg.generation, limit, deadline, course.stage)
+        if not leg.is_usable:
+            raise EncoderMissingError("the encoder of this index is not to be had here")
         vector: Any = query.query
         if leg.embedder is not None:
             with course.stage(f"encode_{name}"):
@@ -303,12 +309,6 @@ class RetrieveService:
         matrix = np.stack([vectors.get(item.found.chunk.chunk_id, nothing) for item in ranked])
         trade_off = self.settings.mmr_lambda if query.mmr_lambda is None else query.mmr_lambda
         return [replace(ranked[i], kind="mmr") for i in mmr(relevance, matrix, top_k=query.top_k, trade_off=trade_off)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Leg:
-    generation: Generation
-    embedder: Embedder | None
 
 
 def _unknown(message: str) -> UnknownDomainError:

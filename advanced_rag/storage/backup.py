@@ -38,22 +38,19 @@ from advanced_rag.config import DatabaseSettings
 from advanced_rag.exceptions import BackupError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.identity import Tenant
-from advanced_rag.models.index import VISUAL, Generation
+from advanced_rag.models.index import Generation
 from advanced_rag.storage.database import TenantTransaction, Transaction, open_engine, snapshot, transaction, translate
 from advanced_rag.storage.generations import GenerationRepository
-from advanced_rag.storage.hydration import is_current, is_visible
+from advanced_rag.storage.inventory import visible_in
 from advanced_rag.storage.migrations import is_known, revision_of, take_turn, upgrade
-from advanced_rag.storage.pages import is_page
 from advanced_rag.storage.rows import Kind, Shape, decode, encode
 from advanced_rag.storage.tables import (
     UtcDateTime,
     chunks,
-    document_versions,
-    documents,
     index_generations,
     jobs,
     metadata,
-    page_vectors,
+    reindex_runs,
 )
 from advanced_rag.storage.tenants import TenantRepository
 
@@ -98,16 +95,7 @@ class _EveryTenant:
 
     def visible_chunks(self, generation: Generation) -> Iterator[tuple[TenantId, str]]:
         """Yield tenant and id of every chunk that may be found in a collection, tenant by tenant."""
-        visible = chunks.join(documents, is_visible()).join(document_versions, is_current())
-        statement = select(chunks.c.tenant_id, chunks.c.chunk_id).order_by(chunks.c.tenant_id)
-        if generation.kind == VISUAL:
-            statement = statement.select_from(visible.join(page_vectors, is_page())).where(
-                page_vectors.c.encoder == generation.encoder
-            )
-        else:
-            statement = statement.select_from(visible).where(chunks.c.text != "")
-        if generation.domain is not None:
-            statement = statement.where(document_versions.c.domain == generation.domain)
+        statement = visible_in(generation, chunks.c.tenant_id, chunks.c.chunk_id).order_by(chunks.c.tenant_id)
         for row in self._connection.execute(statement, execution_options={"yield_per": _BATCH_ROWS}):
             yield TenantId(row[0]), row[1]
 
@@ -175,6 +163,7 @@ class Restoration(_EveryTenant):
         self._connection.execute(
             update(jobs).where(jobs.c.state == "running").values(state="queued", owner=None, lease_until=None)
         )
+        self._connection.execute(delete(reindex_runs))  # what they built is not there
         before = self.generations()
         self._connection.execute(delete(index_generations).where(index_generations.c.state != "live"))
         highest = max((generation.number for generation in before), default=0)

@@ -48,7 +48,7 @@ def as_stored(generation: Generation, row: IndexRow) -> dict[str, Any]:
     }
 
 
-def collection_schema(generation: Generation, analyzer: str, *, is_partitioned: bool) -> CollectionSchema:
+def collection_schema(generation: Generation, *, is_partitioned: bool) -> CollectionSchema:
     """Return the fields of a generation's collection; partitioned by tenant where the server can."""
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("chunk_id", DataType.VARCHAR, is_primary=True, max_length=64)
@@ -64,7 +64,7 @@ def collection_schema(generation: Generation, analyzer: str, *, is_partitioned: 
         max_capacity=MAX_LABELS,
     )
     if generation.kind == SPARSE:
-        _add_text(schema, analyzer)
+        _add_text(schema, generation.encoder)
     else:
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=generation.dimension)
     return schema

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from advanced_rag.models.documents import Chunk, DocumentInfo, DocumentVersion, Page
@@ -13,9 +13,9 @@ from advanced_rag.models.identity import Reader
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
 from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.document_rows import NewVersion, chunk_of, chunk_row, info_of, version_of, version_row
-from advanced_rag.storage.hydration import is_current, is_visible
+from advanced_rag.storage.hydration import is_current
 from advanced_rag.storage.rights import open_to
-from advanced_rag.storage.tables import chunks, document_access, document_versions, documents, jobs, now
+from advanced_rag.storage.tables import chunks, document_access, document_versions, documents, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,29 +290,6 @@ class DocumentRepository:
             .order_by(chunks.c.ordinal)
         )
         return version_of(row), [chunk_of(item) for item in found]
-
-    def visible_chunk_ids(self, domain: str | None = None) -> set[str]:
-        """Return the ids of all chunks that may be found by their text, or of those of one domain."""
-        statement = (
-            select(chunks.c.chunk_id)
-            .select_from(chunks.join(documents, is_visible()).join(document_versions, is_current()))
-            .where(self._owned(chunks), chunks.c.text != "")
-        )
-        if domain is not None:
-            statement = statement.where(document_versions.c.domain == domain)
-        return set(self._connection.execute(statement).scalars())
-
-    def unfinished_chunk_ids(self) -> set[str]:
-        """Return the ids of chunks that a job is still indexing or purging: the index may hold them or not."""
-        working = and_(
-            jobs.c.tenant_id == chunks.c.tenant_id,
-            jobs.c.document_id == chunks.c.document_id,
-            jobs.c.from_version <= chunks.c.version,
-            jobs.c.below_version > chunks.c.version,
-            jobs.c.state != "dead",
-        )
-        statement = select(chunks.c.chunk_id).select_from(chunks.join(jobs, working)).where(self._owned(chunks))
-        return set(self._connection.execute(statement).scalars())
 
     def counts(self, reader: Reader) -> tuple[int, int]:
         """Return how many documents and chunks are visible."""

@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, select
 
 from advanced_rag.storage.database import TenantTransaction
-from advanced_rag.storage.hydration import is_visible
-from advanced_rag.storage.tables import chunks, documents, page_vectors
+from advanced_rag.storage.tables import chunks, page_vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +84,3 @@ class PageRepository:
             page_vectors.c.encoder == encoder,
         )
         return {row.chunk_id: bytes(row.vectors) for row in self._connection.execute(statement)}
-
-    def visible_chunk_ids(self, encoder: str) -> set[str]:
-        """Return the chunks that the collection of pages should hold: those that may be found and were seen."""
-        statement = (
-            select(chunks.c.chunk_id)
-            .select_from(chunks.join(documents, is_visible()).join(page_vectors, is_page()))
-            .where(chunks.c.tenant_id == self._tenant, page_vectors.c.encoder == encoder)
-        )
-        return set(self._connection.execute(statement).scalars())

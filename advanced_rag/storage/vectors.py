@@ -29,7 +29,9 @@ from advanced_rag.telemetry import metrics
 
 T = TypeVar("T")
 Version = tuple[int, int]
+StoredPlace = tuple[str, int]  # a document's key and a version of it
 
+MOST_AT_ONCE = 16_384  # rows of one answer: Milvus gives no more
 _PAGE = 1000
 _RANGES = 200  # in one expression
 _CREATE_TRIES, _CREATE_WAIT_S = 10, 0.2
@@ -44,6 +46,9 @@ _CHANNEL = {
 _NO_KEEPALIVE = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 _RECENT = (2, 5)  # older servers have no BM25; those before 2.4 also send upserts to the wrong partition of a partition key
 _COLLECTION_MISSING = 100
+_UNSETTLED = (
+    "Invalid sparse row"  # Milvus Lite counts words and texts one after the other: for a moment the counts do not fit
+)
 _REFUSED = {_COLLECTION_MISSING, 1, 5, 65, 700, 1100, 1101, 1102, 1104, 1804, 2000, 65535}
 
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs a traceback for each failed call; we log our own line
@@ -100,9 +105,8 @@ class VectorStore:
 
     def ensure(self, generation: Generation) -> bool:
         """Create the collection of a generation where it is missing, or made by a version before; returns whether it was."""
-        name = self._name(generation)
-        timeout = self._settings.write_timeout_s
-        if self._call(generation.kind, "has", lambda: self._client.has_collection(name, timeout=timeout)):
+        name, timeout = self._name(generation), self._settings.write_timeout_s
+        if self.exists(generation):
             if self._is_as_it_should(name, generation):
                 self._call(generation.kind, "load", lambda: self._client.load_collection(name, timeout=timeout))
                 return False
@@ -127,6 +131,11 @@ class VectorStore:
         timeout = self._settings.timeout_s
         found = self._call(generation.kind, "describe", lambda: self._client.describe_collection(name, timeout=timeout))
         return any(field["name"] == READERS_FIELD for field in found["fields"])
+
+    def exists(self, generation: Generation) -> bool:
+        """Tell whether the collection of a generation is there."""
+        name, timeout = self._name(generation), self._settings.write_timeout_s
+        return bool(self._call(generation.kind, "has", lambda: self._client.has_collection(name, timeout=timeout)))
 
     def upsert(self, generation: Generation, rows: Sequence[IndexRow]) -> None:
         """Write rows; writing them again changes nothing."""
@@ -169,7 +178,7 @@ class VectorStore:
         """Return the vectors of some chunks, those that are there."""
         if self._is_new(generation):
             return {}
-        rows = self._query(generation, f"{tenant_clause(tenant)} and {ids_clause(chunk_ids)}", "vector", len(chunk_ids))
+        rows = self._query(generation, f"{tenant_clause(tenant)} and {ids_clause(chunk_ids)}", ["vector"], len(chunk_ids))
         return {row["chunk_id"]: np.asarray(row["vector"], dtype=np.float32) for row in rows}
 
     def purge(self, generation: Generation, tenant: TenantId, ranges: Sequence[VersionRange]) -> None:
@@ -186,26 +195,34 @@ class VectorStore:
     def count(self, generation: Generation, tenant: TenantId, document_key: str) -> int:
         """Return how many chunks of a document there are."""
         expression = f"{tenant_clause(tenant)} and document_key == {hex_literal(document_key)}"
-        return len(self._query(generation, expression, "version", _PAGE))
+        return len(self._query(generation, expression, ["version"], _PAGE))
 
-    def chunk_ids(self, generation: Generation, tenant: TenantId) -> Iterator[str]:
-        """Yield the id of every chunk of a tenant."""
-        iterator = self._call(
+    def size(self, generation: Generation, tenant: TenantId) -> int:
+        """Return how many chunks of a tenant there are."""
+        name, timeout = self._name(generation), self._settings.timeout_s
+        (answer,) = self._call(
             generation.kind,
-            "iterate",
-            lambda: self._client.query_iterator(
-                self._name(generation),
-                filter=tenant_clause(tenant),
-                batch_size=_PAGE,
-                output_fields=["chunk_id"],
-                timeout=self._settings.write_timeout_s,
-            ),
+            "count",
+            lambda: self._client.query(name, tenant_clause(tenant), output_fields=["count(*)"], timeout=timeout),
         )
-        try:
-            while rows := self._call(generation.kind, "iterate", iterator.next):
-                yield from (row["chunk_id"] for row in rows)
-        finally:
-            iterator.close()
+        return int(answer["count(*)"])
+
+    def between(self, generation: Generation, tenant: TenantId, start: str, below: str) -> dict[str, StoredPlace]:
+        """Return where chunks with ids in [start, below) belong, MOST_AT_ONCE of them at most."""
+        clause = f"chunk_id >= {hex_literal(start)} and chunk_id < {hex_literal(below)}"
+        return self._places(generation, tenant, clause)
+
+    def places(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> dict[str, StoredPlace]:
+        """Return where those of some chunks belong that are there."""
+        found: dict[str, StoredPlace] = {}
+        for start in range(0, len(chunk_ids), _PAGE):
+            found |= self._places(generation, tenant, ids_clause(chunk_ids[start : start + _PAGE]))
+        return found
+
+    def _places(self, generation: Generation, tenant: TenantId, clause: str) -> dict[str, StoredPlace]:
+        fields = ["document_key", "version"]
+        rows = self._query(generation, f"{tenant_clause(tenant)} and {clause}", fields, MOST_AT_ONCE)
+        return {row["chunk_id"]: (row["document_key"], row["version"]) for row in rows}
 
     def drop(self, generation: Generation) -> None:
         """Delete a collection."""
@@ -229,7 +246,7 @@ class VectorStore:
     def _name(self, generation: Generation) -> str:
         return self._settings.collection_prefix + generation.collection
 
-    def _query(self, generation: Generation, expression: str, field: str, limit: int) -> list[dict[str, Any]]:
+    def _query(self, generation: Generation, expression: str, fields: list[str], limit: int) -> list[dict[str, Any]]:
         return list(
             self._call(
                 generation.kind,
@@ -237,7 +254,7 @@ class VectorStore:
                 lambda: self._client.query(
                     self._name(generation),
                     filter=expression,
-                    output_fields=["chunk_id", field],
+                    output_fields=["chunk_id", *fields],
                     limit=limit,
                     timeout=self._settings.timeout_s,
                 ),
@@ -256,7 +273,7 @@ class VectorStore:
             raise VectorStoreRefusedError("BM25 needs Milvus 2.5: upgrade it, or set features.sparse to false")
         self._client.create_collection(
             name,
-            schema=collection_schema(generation, self._settings.analyzer, is_partitioned=self._is_recent()),
+            schema=collection_schema(generation, is_partitioned=self._is_recent()),
             index_params=index_params(generation, self._settings),
             consistency_level=_CONSISTENCY,
             timeout=self._settings.write_timeout_s,
@@ -295,7 +312,7 @@ def translate(error: MilvusException | grpc.RpcError) -> VectorStoreError:
         return VectorStoreRefusedError("the vector store cannot do this") if unsupported else VectorStoreError(_SILENT)
     if error.code == _COLLECTION_MISSING:
         return VectorStoreRefusedError("a collection is missing from the vector store")
-    if error.code in _REFUSED:
+    if error.code in _REFUSED and _UNSETTLED not in str(error):
         return VectorStoreRefusedError("the vector store refused the call")
     return VectorStoreError(_SILENT)
 

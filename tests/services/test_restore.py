@@ -140,13 +140,17 @@ def test_vectors_that_do_not_fit_leave_nothing_behind_either(tmp_path, new_data_
         assert found(service, service.key(), "sleeping animals") == [("otters", OTTERS)]
 
 
-def test_a_sparse_index_with_another_analyzer_is_refused(tmp_path, new_data_dir):
+def test_a_sparse_index_keeps_the_analyzer_it_was_made_with(tmp_path, new_data_dir):
     first = settings_for(new_data_dir("first"))
-    with live(first):
-        pass
+    with live(first) as service:
+        ingest(service, service.key(), "run", "Otters were running.")
     path = saved(first, tmp_path / "backup.tar", with_vectors=True)
-    with pytest.raises(BackupError, match=r"milvus\.analyzer"):
-        restored(settings_for(new_data_dir("second"), milvus=MilvusSettings(analyzer="standard")), path)
+    second = settings_for(new_data_dir("second"), milvus=MilvusSettings(analyzer="standard"))
+    restored(second, path)
+    with live(second) as service:
+        body = {"query": "run", "search_mode": "sparse"}
+        assert service.request("POST", "/v1/retrieve", headers=service.key(), json=body).json()["hits"]
+        assert service.container.index.generations["sparse"].encoder == "english"
 
 
 def test_an_older_schema_is_backed_up_and_comes_back_as_the_new_one(tmp_path):

@@ -2,12 +2,11 @@
 
 from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion, TenantId
 from advanced_rag.models.identity import Reader
-from advanced_rag.models.jobs import new_job
 from advanced_rag.storage.document_rows import NewVersion
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.hydration import hydrate
 from advanced_rag.storage.ids import chunk_id
-from advanced_rag.storage.jobs import JobRepository
+from advanced_rag.storage.inventory import InventoryRepository
 
 KEY = "handbook"
 EVERYTHING = Reader(DEFAULT_TENANT, None)
@@ -79,13 +78,4 @@ def test_another_tenant_sees_nothing_of_it(write):
     theirs = TenantId("theirs")
     assert write(lambda c: hydrate(c, [chunk(1).chunk_id], EVERYTHING), theirs) == {}
     assert write(lambda c: DocumentRepository(c).get(KEY, EVERYTHING), theirs) is None
-    assert write(lambda c: DocumentRepository(c).visible_chunk_ids(), theirs) == set()
-
-
-def test_chunks_in_work_are_known_until_the_job_is_done(write):
-    write(lambda c: begin(c, 1))
-    job = new_job(DEFAULT_TENANT, "ingest", KEY, 1, 2)
-    write(lambda c: JobRepository(c, "me").add([job], lease_s=60))
-    assert write(lambda c: DocumentRepository(c).unfinished_chunk_ids()) == {chunk(1).chunk_id}
-    write(lambda c: JobRepository(c, "me").finish([job.id]))
-    assert write(lambda c: DocumentRepository(c).unfinished_chunk_ids()) == set()
+    assert write(lambda c: InventoryRepository(c).size(), theirs) == 0

@@ -4,12 +4,14 @@ import pytest
 
 from advanced_rag.models.documents import DEFAULT_TENANT, Chunk, DocumentVersion, TenantId
 from advanced_rag.models.identity import Reader
+from advanced_rag.models.index import SEMANTIC, VISUAL, Generation
 from advanced_rag.storage.document_rows import NewVersion
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.ids import chunk_id
+from advanced_rag.storage.inventory import InventoryRepository
 from advanced_rag.storage.pages import PageRepository, PageVectors
 
-KEY = "slides"
+KEY, VISUAL_INDEX = "slides", Generation(VISUAL, 1, "encoder", 3)
 PAGE, OTHER_PAGE = (chunk_id(DEFAULT_TENANT, KEY, 1, ordinal) for ordinal in (0, 1))
 ROWS = [PageVectors(PAGE, "encoder", b"\0first"), PageVectors(OTHER_PAGE, "older encoder", b"second")]
 
@@ -44,17 +46,20 @@ def test_storing_again_takes_the_place_of_what_was_there(pages):
     assert pages(lambda repository: repository.packed([PAGE], "encoder")) == {PAGE: b"anew"}
 
 
-def test_another_tenant_sees_nothing_of_it(pages):
+def test_another_tenant_sees_nothing_of_it(pages, write):
     theirs = TenantId("theirs")
     assert pages(lambda repository: repository.packed([PAGE], "encoder"), theirs) == {}
-    assert pages(lambda repository: repository.visible_chunk_ids("encoder"), theirs) == set()
+    assert write(lambda transaction: InventoryRepository(transaction).count(VISUAL_INDEX), theirs) == 0
 
 
 def test_the_index_should_hold_the_pages_of_versions_that_are_visible(pages, write):
-    assert pages(lambda repository: repository.visible_chunk_ids("encoder")) == set()
+    def held(generation: Generation) -> set[str]:
+        return set(write(lambda transaction: InventoryRepository(transaction).visible("0", "f" * 64, generation)))
+
+    assert held(VISUAL_INDEX) == set()
     write(lambda transaction: DocumentRepository(transaction).activate({KEY: 1}))
-    assert pages(lambda repository: repository.visible_chunk_ids("encoder")) == {PAGE}
-    assert write(lambda transaction: DocumentRepository(transaction).visible_chunk_ids()) == set()  # there is no text
+    assert held(VISUAL_INDEX) == {PAGE}
+    assert held(Generation(SEMANTIC, 1, "any", 3)) == set()  # there is no text
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,8 @@ def test_writing_twice_is_writing_once(store):
     item = row(TenantId("twice"), "a")
     for _ in range(2):
         store.upsert(SEMANTIC, [item])
-    assert list(store.chunk_ids(SEMANTIC, TenantId("twice"))) == [item.chunk_id]
+    assert list(store.between(SEMANTIC, TenantId("twice"), "0", "f" * 64)) == [item.chunk_id]
+    assert store.size(SEMANTIC, TenantId("twice")) == 1
 
 
 def test_the_nearest_comes_first_and_batches_keep_their_order(store):

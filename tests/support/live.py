@@ -23,12 +23,14 @@ class LiveService:
 
     container: Container
 
-    def __init__(self, data_dir: Path, database_url: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self, data_dir: Path, database_url: str | None = None, *, reindexing: bool = False, **settings: Any
+    ) -> None:
         url = SecretStr(database_url) if database_url else None
         own = {"database": DatabaseSettings(url=url), "examples": ExamplesSettings(ingest=False), **settings}
         self._settings = Settings(data_dir=data_dir, **own)
         self._runner = asyncio.Runner()
-        self._opening = Opening(self._settings)
+        self._opening = Opening(self._settings, reindexing=reindexing)
 
     def __enter__(self) -> "LiveService":
         try:

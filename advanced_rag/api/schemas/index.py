@@ -4,9 +4,10 @@ from advanced_rag.api.schemas.base import Answer, Schema
 
 
 class VerifyRequest(Schema):
-    """Whether to mend what differs."""
+    """Whether to mend what differs, and whether every tenant is looked at: that is for operators."""
 
     repair: bool = False
+    all_tenants: bool = False
 
 
 class CollectionOut(Answer):

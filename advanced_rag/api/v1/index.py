@@ -8,6 +8,7 @@ from advanced_rag.api.context import BoundedContext, Context
 from advanced_rag.api.identity import needs
 from advanced_rag.api.schemas.index import CollectionOut, StatusResponse, VerifyRequest, VerifyResponse
 from advanced_rag.api.schemas.usage import UsageOut
+from advanced_rag.exceptions import MissingScopeError
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["index"])
 
@@ -37,6 +38,12 @@ async def get_usage(context: BoundedContext) -> UsageOut:
 @router.post("/v1/index/verify", dependencies=[needs("admin:index")])
 async def verify(body: VerifyRequest, context: Context) -> VerifyResponse:
     """Compare SQL and Milvus, and mend what differs when asked to."""
-    report = await context.services.verify.verify(context.tenant, repair=body.repair)
+    if body.all_tenants and not context.principal.may("admin:reindex"):
+        raise MissingScopeError("the caller was not granted this scope", scope="admin:reindex")
+    service = context.services.verify
+    if body.all_tenants:
+        report = await service.verify_all(repair=body.repair)
+    else:
+        report = await service.verify(context.tenant, repair=body.repair)
     collections = [CollectionOut.model_validate(item) for item in report.collections]
     return VerifyResponse(agrees=report.agrees, collections=collections, request_id=context.request_id)

@@ -11,7 +11,6 @@ from advanced_rag.storage.tables.documents import (
     document_access,
     document_versions,
     documents,
-    index_generations,
     page_vectors,
 )
 from advanced_rag.storage.tables.identities import (
@@ -24,6 +23,7 @@ from advanced_rag.storage.tables.identities import (
     usage_days,
     users,
 )
+from advanced_rag.storage.tables.index import index_generations, reindex_runs
 from advanced_rag.storage.tables.jobs import event_counters, idempotency_keys, job_events, jobs
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "page_vectors",
     "receipts",
     "refresh_tokens",
+    "reindex_runs",
     "sessions",
     "tenants",
     "tickets",

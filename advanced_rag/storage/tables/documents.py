@@ -93,15 +93,3 @@ page_vectors = Table(
     Column("vectors", LargeBinary, nullable=False),
     ForeignKeyConstraint(["tenant_id", "chunk_id"], ["chunks.tenant_id", "chunks.chunk_id"], ondelete="CASCADE"),
 )
-
-index_generations = Table(
-    "index_generations",
-    metadata,
-    Column("kind", String(64), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("state", String(16), nullable=False),
-    Column("encoder", String(64), nullable=False),
-    Column("dimension", Integer),
-    created(),
-    CheckConstraint("state IN ('building', 'live', 'retired')", name="state"),
-)

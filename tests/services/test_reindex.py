@@ -1,0 +1,164 @@
+"""The index is built anew beside the one that is searched: nothing is lost, and one can go back."""
+
+from datetime import timedelta
+
+import pytest
+
+from advanced_rag.config import MilvusSettings, ReindexSettings
+from advanced_rag.services import reindex as reindexing
+from tests.support.live import LiveService
+from tests.support.reindexing import ended, fill, found, live, reindex, states, word
+from tests.support.service import INGEST
+
+pytestmark = pytest.mark.usefixtures("followed_at_once")
+
+OLD = {"semantic": "semantic_g1", "sparse": "sparse_g1", "domain_general": "domain_general_g1"}
+NEW = {kind: name.replace("g1", "g2") for kind, name in OLD.items()}
+
+
+def agrees(service: LiveService) -> bool:
+    return service.post("/v1/index/verify").json()["agrees"]
+
+
+def test_everything_is_found_in_the_new_generation_and_again_in_the_old_one(service):
+    fill(service, 12, domain="general")
+    run = reindex(service, kinds=["all"], batch_size=5, verify=True)
+    assert (run["state"], run["result"]["switched"]) == ("done", NEW)
+    assert set(run["result"]["verified"].values()) == {0}
+    assert live(service) == NEW
+    assert all(f"d{n}" in found(service, word(n), search_mode="sparse") for n in range(12))
+    assert found(service, "What does badger 7 keep?", domain="general")
+    assert agrees(service)
+    assert service.post("/v1/index/rollback").json()["live"] == OLD
+    assert live(service) == OLD
+    assert agrees(service)
+
+
+def test_what_is_written_and_deleted_after_the_switch_is_so_after_going_back(service):
+    fill(service, 3)
+    reindex(service, kinds=["semantic", "sparse"])
+    assert service.post(INGEST, documents=[{"id": "later", "text": "Voles dig flintstone."}]).is_success
+    assert service.request("DELETE", "/v1/documents/d1").is_success
+    service.post("/v1/index/rollback")
+    assert found(service, "flintstone", search_mode="sparse") == ["later"]
+    assert found(service, word(1), search_mode="sparse") == []
+    assert agrees(service)
+
+
+def test_a_dry_run_tells_how_many_and_changes_nothing(service):
+    fill(service, 4)
+    index = service.container.index
+    chunk_ids = index.store.between(index.generations["semantic"], "default", "0", "f" * 64)
+    index.store.delete(index.generations["semantic"], "default", sorted(chunk_ids)[:3])
+    plan = {row["kind"]: row for row in service.post("/v1/index/reindex/plan").json()["kinds"]}
+    assert (plan["semantic"]["action"], plan["semantic"]["chunks"], plan["semantic"]["missing"]) == ("mend", 4, 3)
+    assert plan["sparse"]["action"] == "nothing"
+    named = {row["kind"]: row["action"] for row in service.post("/v1/index/reindex/plan", kinds=["sparse"]).json()["kinds"]}
+    assert named == {"sparse": "build"}
+    assert not agrees(service)
+    assert set(states(service).values()) == {"live"}
+
+
+def test_without_kinds_only_what_needs_it_is_mended(service):
+    fill(service, 4)
+    index = service.container.index
+    chunk_ids = index.store.between(index.generations["sparse"], "default", "0", "f" * 64)
+    index.store.delete(index.generations["sparse"], "default", sorted(chunk_ids)[:2])
+    run = reindex(service)
+    assert (run["state"], run["result"]["mended"]["sparse"]) == ("done", 2)
+    assert live(service) == OLD
+    assert agrees(service)
+
+
+def test_another_analyzer_is_served_until_the_index_is_built_with_it(data_dir):
+    with LiveService(data_dir) as service:
+        assert service.post(INGEST, documents=[{"id": "run", "text": "Otters were running."}]).is_success
+    with LiveService(data_dir, milvus=MilvusSettings(analyzer="standard")) as service:
+        assert found(service, "run", search_mode="sparse") == ["run"]
+        assert service.container.index.generations["sparse"].encoder == "english"
+        assert [
+            row["kind"] for row in service.post("/v1/index/reindex/plan").json()["kinds"] if row["action"] == "build"
+        ] == ["sparse"]
+        assert reindex(service)["result"]["switched"] == {"sparse": "sparse_g2"}
+        assert found(service, "run", search_mode="sparse") == []
+        assert found(service, "running", search_mode="sparse") == ["run"]
+    with LiveService(data_dir, milvus=MilvusSettings(analyzer="standard")) as service:
+        assert service.container.index.generations["sparse"].collection == "sparse_g2"
+
+
+def test_one_run_at_a_time_and_none_is_gone_back_on(service):
+    fill(service, 3)
+    assert service.post("/v1/index/reindex", kinds=["sparse"]).status_code == 202
+    assert service.post("/v1/index/reindex").status_code == 409
+    assert service.post("/v1/index/rollback").status_code == 409
+    assert service.run(ended(service))["state"] == "done"
+
+
+def test_a_cancelled_run_leaves_nothing_behind(service, monkeypatch):
+    monkeypatch.setattr(reindexing, "UNUSED", timedelta(0))
+    fill(service, 3)
+    assert service.post("/v1/index/reindex", kinds=["semantic"]).status_code == 202
+    assert service.post("/v1/index/reindex/cancel").json()["run"]["state"] == "cancelled"
+    assert service.post("/v1/index/reindex/cancel").status_code == 409
+    service.run(service.container.reindex.sweep())
+    assert live(service) == OLD
+    assert set(states(service).values()) == {"live"}
+
+
+@pytest.mark.parametrize("path", ["/v1/index/reindex", "/v1/index/reindex/plan", "/v1/index/rollback"])
+def test_a_kind_there_is_none_of_is_refused(service, path):
+    answer = service.post(path, kinds=["semantics"])
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field_errors"][0]["field"] == "kinds"
+
+
+def test_there_is_nothing_to_go_back_to_before_the_first_run(service):
+    assert service.post("/v1/index/rollback").status_code == 409
+
+
+def test_what_was_replaced_long_ago_is_dropped(data_dir, monkeypatch):
+    monkeypatch.setattr(reindexing, "UNUSED", timedelta(0))
+    with LiveService(data_dir, reindex=ReindexSettings(keep_retired_hours=0)) as service:
+        fill(service, 3)
+        old = service.container.index.generations["sparse"]
+        reindex(service, kinds=["sparse"])
+        service.run(service.container.reindex.sweep())
+        service.run(service.container.reindex.sweep())
+        assert "sparse_g1" not in states(service)
+        assert not service.container.index.store.exists(old)
+        assert found(service, word(1), search_mode="sparse") == ["d1"]
+        assert service.post("/v1/index/rollback").status_code == 409
+
+
+EVALUATION = {
+    "queries": {str(n): f"What does badger {n} keep? {word(n)}" for n in range(6)},
+    "judgments": {str(n): {f"d{n}": 1} for n in range(6)},
+}
+
+
+def test_a_new_generation_that_is_worse_is_not_switched_to_unless_forced(service, monkeypatch):
+    fill(service, 6)
+    index = service.container.index
+    search = index.store.search
+
+    def worse(generation, *arguments, **options):
+        answers = search(generation, *arguments, **options)
+        return [[] for _ in answers] if generation.number > 1 else answers
+
+    monkeypatch.setattr(index.store, "search", worse)
+    run = reindex(service, kinds=["semantic", "sparse"], evaluation=EVALUATION)
+    assert (run["state"], run["error"]) == ("failed", "index_worse")
+    figures = run["result"]["evaluation"]
+    assert figures["before"]["hybrid"]["ndcg"] == 1
+    assert figures["after"]["hybrid"]["ndcg"] == 0
+    assert live(service) == OLD
+    assert states(service)["semantic_g2"] == "building"
+    run = reindex(service, kinds=["semantic", "sparse"], evaluation=EVALUATION, force=True)
+    assert (run["state"], run["result"]["switched"]) == ("done", {"semantic": "semantic_g2", "sparse": "sparse_g2"})
+
+
+def test_one_that_is_as_good_is_switched_to(service):
+    fill(service, 6)
+    run = reindex(service, kinds=["semantic"], evaluation=EVALUATION)
+    assert run["state"] == "done"
+    assert run["result"]["evaluation"]["before"] == run["result"]["evaluation"]["after"]
