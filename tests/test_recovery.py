@@ -31,14 +31,6 @@ def ingest_until_killed(service: RunningService, prefix: str, kill_after: int) -
     pytest.fail("the service was not killed in time")
 
 
-def until_idle(client: Client, limit_s: float = 30) -> None:
-    """Wait until what the killed ones left is done."""
-    give_up_at = time.monotonic() + limit_s
-    while client.status()["jobs"]:
-        assert time.monotonic() < give_up_at, client.status()["jobs"]
-        time.sleep(0.1)
-
-
 def test_a_killed_service_keeps_every_acknowledged_document_exactly_once(data_dir):
     acknowledged: set[str] = set()
     for n in range(ROUNDS):
@@ -50,7 +42,6 @@ def test_a_killed_service_keeps_every_acknowledged_document_exactly_once(data_di
         assert report["agrees"], report
         for document_id in acknowledged:
             assert client.document(document_id)["version"] == 1
-        until_idle(client)
 
 
 def until_idle(client: Client) -> None:
