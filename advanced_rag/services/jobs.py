@@ -214,6 +214,7 @@ class JobWorker:
         _log.warning("job_failed", job_id=job.id, kind=job.kind, code=error.code, attempts=job.attempts)
         if isinstance(error, _FINAL) and not (isinstance(error, PERHAPS) and job.attempts < 2):
             metrics.JOBS.labels(job.kind, "failed").inc()
+            metrics.DOCUMENTS_INGESTED.labels("failed").inc()
             await self._database.write(job.tenant, lambda t: self._fail(t, job, error))
             await self._pipeline.discard(job)
             return
