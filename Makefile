@@ -42,8 +42,8 @@ run: install ## Migrate the database and start the service on 127.0.0.1:8000
 	@$(VENV)/bin/advanced-rag migrate
 	@$(VENV)/bin/advanced-rag serve || test $$? -eq 130
 
-test: $(VENV)/.installed-dev ## Run the tests
-	@$(VENV)/bin/python -m pytest
+test: $(VENV)/.installed-dev ## Run the tests, two files at once
+	@$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/.installed-dev ## Measure on evaluation sets in BEIR layout: make bench DATA=FOLDER (ten minutes)
 	@test -n "$(DATA)" || { echo "make bench DATA=FOLDER, a folder with scifact/ and cranfield/ in it"; exit 1; }

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import fcntl
 import gc
+import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,7 @@ from advanced_rag.telemetry.logs import get_logger
 LOCK_FILE = "service.lock"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 5.0
 _M_ARENA_MAX, _ARENAS = -8, 2  # malloc.h
+_SWITCH_S = 0.0005  # a question changes threads ten times, and would wait ten times as long for those that cut documents up
 _log = get_logger(__name__)
 
 
@@ -66,6 +68,7 @@ class Opening:
     async def __aenter__(self) -> "Opening":
         """Open the container, or begin to wait for what it needs."""
         _share_arenas()
+        sys.setswitchinterval(_SWITCH_S)
         async with self._stack:
             if self._is_alone:
                 self._stack.enter_context(DataDirectory(self._settings.data_dir))

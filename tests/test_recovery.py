@@ -37,11 +37,11 @@ def test_a_killed_service_keeps_every_acknowledged_document_exactly_once(data_di
         with running(data_dir) as service:
             acknowledged |= ingest_until_killed(service, f"round{n}", kill_after=3 + 4 * n)
     with running(data_dir) as service, Client(service.url) as client:
+        until_idle(client)
         report = client.verify()
         assert report["agrees"], report
         for document_id in acknowledged:
             assert client.document(document_id)["version"] == 1
-        until_idle(client)
 
 
 def until_idle(client: Client) -> None:

@@ -125,7 +125,7 @@ class JobSettings(Section):
     """Background work: ingestion of what was taken in, and purges of old vectors."""
 
     embedded: bool = True
-    concurrency: int = Field(3, ge=1, le=64)
+    concurrency: int = Field(0, ge=0, le=64)
     lease_s: int = Field(60, ge=4, le=3600)
     interval_s: Seconds = 2.0
     max_attempts: int = Field(8, ge=1, le=100)

@@ -13,14 +13,16 @@ from advanced_rag.config import ParsingSettings
 _MIB = 1_048_576
 _OPEN_FILES = 64
 _PR_SET_PDEATHSIG = 1
+_NICENESS = 10
 
 
 def confine(settings: ParsingSettings) -> None:
-    """Limit memory and open files, forbid writing files, and end together with the service."""
+    """Limit memory and open files, forbid writing files, leave the processor to questions, and end with the service."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which closes the pool
     if sys.platform == "linux":
         _die_with_parent()
     if sys.platform != "win32":
+        os.nice(_NICENESS)
         _limit(resource.RLIMIT_AS, settings.memory_mb * _MIB)
         _limit(resource.RLIMIT_FSIZE, 0)
         _limit(resource.RLIMIT_CORE, 0)

@@ -73,6 +73,7 @@ class IngestService:
         """
         taken = await self._intake.take(principal, documents, here=False, key=key)
         self._count(principal.tenant, taken.begun)
+        _count_others([item.status for item in taken.admitted])
         self._wake()
         return taken.admitted
 
@@ -89,17 +90,16 @@ class IngestService:
             taken = await self._intake.take(principal, documents[start : start + WAVE], here=True)
             self._count(principal.tenant, taken.begun)
             admitted += taken.admitted
-            waves.append(asyncio.create_task(self._finish(principal.tenant, taken.begun)))
-        self._in_work.update(waves)
-        for wave in waves:
+            wave = asyncio.create_task(self._finish(principal.tenant, taken.begun))
+            self._in_work.add(wave)
             wave.add_done_callback(self._in_work.discard)
+            waves.append(wave)
         _, unfinished = await asyncio.wait(waves, timeout=within_s)
         if unfinished:
             return Ingested(admitted, None)
         finished = {key: result for wave in waves for key, result in wave.result().items()}
         results = [finished.get(item.document_id) or _result(item) for item in admitted]
-        for result in results:
-            metrics.DOCUMENTS_INGESTED.labels(result.status).inc()
+        _count_others([result.status for result in results])
         return Ingested(admitted, results)
 
     async def close(self) -> None:
@@ -133,6 +133,13 @@ class IngestService:
         DocumentRepository(transaction).mark_failed({job.document_id: job.start for job in failed})
         jobs.add([new_job(job.tenant, "purge", job.document_id, job.start, job.below) for job in failed])
         JobLog(transaction).tell([job.news("failed", "chunked", code=error.code) for job in failed])
+
+
+def _count_others(statuses: Sequence[str]) -> None:
+    """Count what did not become a version; the pipeline counts what did."""
+    for status in statuses:
+        if status in {"unchanged", "failed"}:
+            metrics.DOCUMENTS_INGESTED.labels(status).inc()
 
 
 def _result(item: Admitted) -> IngestResult:

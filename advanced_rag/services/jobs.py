@@ -1,6 +1,7 @@
 """The worker: claims jobs, keeps their leases, and sees to it that each comes to an end."""
 
 import asyncio
+import os
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -64,7 +65,7 @@ class JobWorker:
         self._held = held
         self._settings = settings
         self._owner = owner
-        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._slots = asyncio.Semaphore(settings.concurrency or max(1, (os.cpu_count() or 1) // 2))
         self._running: dict[asyncio.Task[None], frozenset[str]] = {}
         self._news = asyncio.Event()
         metrics.begin(metrics.JOBS, ["ingest", "purge", "label"], ["done", "failed", "dead", "postponed", "lost"])
@@ -213,6 +214,7 @@ class JobWorker:
         _log.warning("job_failed", job_id=job.id, kind=job.kind, code=error.code, attempts=job.attempts)
         if isinstance(error, _FINAL) and not (isinstance(error, PERHAPS) and job.attempts < 2):
             metrics.JOBS.labels(job.kind, "failed").inc()
+            metrics.DOCUMENTS_INGESTED.labels("failed").inc()
             await self._database.write(job.tenant, lambda t: self._fail(t, job, error))
             await self._pipeline.discard(job)
             return

@@ -36,6 +36,7 @@ from advanced_rag.storage.job_log import JobLog
 from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
 from advanced_rag.storage.usage import UsageRepository
+from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.tracing import stage
 from advanced_rag.text.blocks import first_heading
 
@@ -179,7 +180,9 @@ class Pipeline:
 
         Where rights have changed since what was written into the index, it is brought up to them by a job.
         """
-        current, purges = await self._database.write(tenant, lambda t: self._activated(t, works))
+        current, purges, outcomes = await self._database.write(tenant, lambda t: self._activated(t, works))
+        for outcome in outcomes.values():
+            metrics.DOCUMENTS_INGESTED.labels(outcome).inc()
         await self._removal.purge_soon(tenant, purges)
         for work in works:
             await self.discard(work.job)
@@ -189,7 +192,9 @@ class Pipeline:
         """Remove the file of a job that has ended."""
         await asyncio.to_thread(self._files.remove, job.tenant, job.id)
 
-    def _activated(self, transaction: TenantTransaction, works: Sequence[Work]) -> tuple[dict[str, int], list[Job]]:
+    def _activated(
+        self, transaction: TenantTransaction, works: Sequence[Work]
+    ) -> tuple[dict[str, int], list[Job], dict[str, str]]:
         tenant, jobs, documents = (
             transaction.tenant,
             JobRepository(transaction, self._owner),
@@ -212,7 +217,7 @@ class Pipeline:
             work.job.id: "created" if before[work.job.document_id].current_version is None else "replaced" for work in won
         }
         self._end(transaction, won, lost, outcomes)
-        return current, purges
+        return current, purges, outcomes
 
     def _end(
         self, transaction: TenantTransaction, won: Sequence[Work], lost: Sequence[Work], outcomes: Mapping[str, str]

@@ -71,3 +71,41 @@ def test_closing_finishes_what_is_queued():
     results = [workers.submit(PASSAGES, vectors, ["x"]) for _ in range(5)]
     workers.close()
     assert all(result.done() for result in results)
+
+
+def test_while_questions_are_asked_a_thread_is_free_for_them():
+    workers = EncoderWorkers(threads=2, max_waiting=10, clock=lambda: 0.0)  # a second is never over
+    started, release = threading.Event(), threading.Event()
+
+    def wait(texts):
+        started.set()
+        release.wait(PATIENCE_S)
+        return vectors(texts)
+
+    try:
+        workers.submit(QUERIES, vectors, ["a question"]).result(PATIENCE_S)
+        passages = [workers.submit(PASSAGES, wait, ["passage"]) for _ in range(2)]
+        assert started.wait(PATIENCE_S)
+        workers.submit(QUERIES, vectors, ["another"]).result(PATIENCE_S)
+        assert workers.waiting == 1
+        release.set()
+        for passage in passages:
+            passage.result(PATIENCE_S)
+    finally:
+        workers.close()
+
+
+def test_when_nobody_asks_any_more_every_thread_takes_passages():
+    workers = EncoderWorkers(threads=2, max_waiting=10, quiet_s=0.01)
+    both = threading.Barrier(2)
+
+    def meet(texts):
+        both.wait(PATIENCE_S)
+        return vectors(texts)
+
+    try:
+        workers.submit(QUERIES, vectors, ["a question"]).result(PATIENCE_S)
+        for passage in [workers.submit(PASSAGES, meet, ["passage"]) for _ in range(2)]:
+            passage.result(PATIENCE_S)
+    finally:
+        workers.close()
