@@ -94,7 +94,7 @@ class Index:
         collections: Sequence[Collection],
         *,
         known: Known | None = None,
-        embed: Embed = Embedder.passages,
+        embed: Embed = lambda embedder, texts: embedder.passages(texts),
     ) -> None:
         """Write rows to some collections, each where it belongs; what is not ``known`` of their vectors is embedded."""
         vectors = {fingerprint: dict(found) for fingerprint, found in (known or {}).items()}
