@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.models import save_tiny_bert
 from tests.support.service import COMMAND, free_port, running
 
 
@@ -80,15 +79,6 @@ def test_a_vector_store_that_cannot_be_reached(tmp_path):
 def test_a_file_that_is_no_vector_store(tmp_path):
     (tmp_path / "milvus.db").write_text("something else", encoding="utf-8")
     assert "milvus.uri" in refused(tmp_path)
-
-
-def test_another_encoder_than_the_index_was_built_with(tmp_path, data_dir):
-    model = tmp_path / "model"
-    model.mkdir()
-    save_tiny_bert(model)
-    with running(data_dir):
-        pass
-    assert "another encoder" in refused(data_dir, RAG_ENCODER__MODEL=str(model))
 
 
 def test_keys_in_postgresql_need_a_secret_that_replicas_share(data_dir):
