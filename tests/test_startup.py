@@ -3,12 +3,13 @@
 import os
 import re
 import socket
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.support.models import save_tiny_bert
 from tests.support.service import COMMAND, free_port, running
 
 
@@ -82,13 +83,16 @@ def test_a_file_that_is_no_vector_store(tmp_path):
     assert "milvus.uri" in refused(tmp_path)
 
 
-def test_another_encoder_than_the_index_was_built_with(tmp_path, data_dir):
-    model = tmp_path / "model"
-    model.mkdir()
-    save_tiny_bert(model)
+@pytest.mark.parametrize("model", ["/nowhere/model", None])
+def test_an_index_whose_encoder_is_gone(data_dir, model):
     with running(data_dir):
         pass
-    assert "another encoder" in refused(data_dir, RAG_ENCODER__MODEL=str(model))
+    with closing(sqlite3.connect(data_dir / "rag.db")) as database, database:
+        statement = "UPDATE index_generations SET encoder = 'another', model = ? WHERE kind = 'semantic'"
+        database.execute(statement, [model])
+    said = refused(data_dir)
+    assert "advanced-rag reindex" in said
+    assert (model or "another encoder") in said
 
 
 def test_keys_in_postgresql_need_a_secret_that_replicas_share(data_dir):
