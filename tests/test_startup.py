@@ -3,7 +3,9 @@
 import os
 import re
 import socket
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,18 @@ def test_a_vector_store_that_cannot_be_reached(tmp_path):
 def test_a_file_that_is_no_vector_store(tmp_path):
     (tmp_path / "milvus.db").write_text("something else", encoding="utf-8")
     assert "milvus.uri" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("model", ["/nowhere/model", None])
+def test_an_index_whose_encoder_is_gone(data_dir, model):
+    with running(data_dir):
+        pass
+    with closing(sqlite3.connect(data_dir / "rag.db")) as database, database:
+        statement = "UPDATE index_generations SET encoder = 'another', model = ? WHERE kind = 'semantic'"
+        database.execute(statement, [model])
+    said = refused(data_dir)
+    assert "advanced-rag reindex" in said
+    assert (model or "another encoder") in said
 
 
 def test_keys_in_postgresql_need_a_secret_that_replicas_share(data_dir):

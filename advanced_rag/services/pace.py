@@ -17,7 +17,7 @@ from advanced_rag.storage.collections import Vectors
 from advanced_rag.telemetry import metrics
 
 _WORK_S, _PAUSE_S = 4.0, 1.0
-_SAMPLES, _FEWEST = 400, 40
+_SAMPLES, _FEWEST = 400, 80
 _FIRST_REST, _LONGEST_REST = 4.0, 60.0  # times what the step took
 _LONGEST_REST_S = 15.0
 _STEP = 4  # passages encoded between two rests
