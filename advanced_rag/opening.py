@@ -2,19 +2,16 @@
 
 import asyncio
 import ctypes
-import fcntl
 import gc
 import sys
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
-from typing import IO
 
 from advanced_rag.config import Settings
 from advanced_rag.container import Announce, Container, open_container
-from advanced_rag.exceptions import RagError, StartingError, StartupError, UnavailableError
+from advanced_rag.data_directory import DataDirectory
+from advanced_rag.exceptions import RagError, StartingError, UnavailableError
 from advanced_rag.telemetry.logs import get_logger
 
-LOCK_FILE = "service.lock"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 5.0
 _M_ARENA_MAX, _ARENAS = -8, 2  # malloc.h
 _SWITCH_S = 0.0005  # a question changes threads ten times, and would wait ten times as long for those that cut documents up
@@ -129,40 +126,3 @@ def keep_what_is_loaded() -> None:
     """Tell the garbage collector that what start-up made stays: walking all of it holds up every request for a while."""
     gc.collect()
     gc.freeze()
-
-
-def is_in_use(data_dir: Path) -> bool:
-    """Tell whether a process holds the data directory."""
-    try:
-        with (data_dir / LOCK_FILE).open("r+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-class DataDirectory:
-    """Held by one process alone, as Milvus Lite needs it; raises StartupError."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = (self._folder / LOCK_FILE).open("a+", encoding="utf-8")
-        except OSError as error:
-            raise StartupError(f"data_dir: {self._folder} cannot be written ({error.strerror})") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise StartupError(f"data_dir: {self._folder} is used by another process of advanced-rag") from None
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.truncate(0)
-            self._file.close()

@@ -9,9 +9,9 @@ import typer
 from advanced_rag.auth.secret import SECRET_FILE
 from advanced_rag.cli.terminal import announce, err, out
 from advanced_rag.config import Settings
+from advanced_rag.data_directory import DataDirectory, is_in_use
 from advanced_rag.environment import load_settings
 from advanced_rag.exceptions import BackupError
-from advanced_rag.opening import DataDirectory, is_in_use
 from advanced_rag.services.backup import back_up
 from advanced_rag.services.restore import Receipts, Restored, read_receipts
 from advanced_rag.services.restore import restore as restore_backup

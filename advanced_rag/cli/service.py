@@ -8,16 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-import httpx2
 import typer
 
-from advanced_rag.api.app import create_app
-from advanced_rag.cli.terminal import opened, run_to_end
+from advanced_rag.cli.terminal import run_to_end
 from advanced_rag.client import AsyncClient
-from advanced_rag.config import Settings
+from advanced_rag.data_directory import address
 from advanced_rag.environment import load_settings
-from advanced_rag.opening import LOCK_FILE, is_in_use
-from advanced_rag.telemetry.logs import logging_to_stderr
 
 KEY_VARIABLE = "ADVANCED_RAG_KEY"
 
@@ -38,20 +34,15 @@ def with_client(url: str | None, run: Callable[[AsyncClient], Awaitable[None]], 
 async def _client(url: str | None, *, reindexing: bool) -> AsyncIterator[AsyncClient]:
     """Open a client of the named service, of the one running on the data directory, or of one in this process."""
     settings, key = load_settings(), os.environ.get(KEY_VARIABLE)
-    address = url or _running(settings)
-    if address is not None:
-        async with AsyncClient(address, key=key) as client:
+    served = url or address(settings.data_dir)
+    if served is not None:
+        async with AsyncClient(served, key=key) as client:
             yield client
         return
-    quiet = settings.logging.model_copy(update={"level": "error", "format": "console"})
-    with logging_to_stderr(quiet):
-        async with opened(settings, reindexing=reindexing) as opening:
-            transport = httpx2.ASGITransport(app=create_app(settings, opening))
-            async with AsyncClient("http://local", key=key, transport=transport) as client:
-                yield client
+    from advanced_rag.cli.here import serving  # noqa: PLC0415 - takes seconds, which a running service saves
 
-
-def _running(settings: Settings) -> str | None:
-    if not is_in_use(settings.data_dir):
-        return None
-    return (settings.data_dir / LOCK_FILE).read_text(encoding="utf-8").strip() or None
+    async with (
+        serving(settings, reindexing=reindexing) as transport,
+        AsyncClient("http://local", key=key, transport=transport) as client,
+    ):
+        yield client

@@ -3,7 +3,8 @@
 import asyncio
 import signal
 
-from advanced_rag.cli.terminal import announce, opened, run_to_end
+from advanced_rag.cli.here import opened
+from advanced_rag.cli.terminal import announce, run_to_end
 from advanced_rag.config import Settings
 from advanced_rag.environment import load_settings
 from advanced_rag.exceptions import StartupError
