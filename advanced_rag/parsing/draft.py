@@ -25,6 +25,12 @@ _SIGNS_OF_DAMAGE = (
     TypeError,
     ValueError,
 )
+_WORD = re.compile(r"[^\W\d_]{2}")
+# What programs write where nobody gave a title; better is what the file is called.
+_NO_TITLE = re.compile(
+    r"untitled|(microsoft )?(word|excel|powerpoint)( document| presentation| - .*)?|(document|presentation|slide) ?\d*",
+    re.IGNORECASE,
+)
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Control characters and lone surrogates cannot be stored; byte order marks, overrides of the writing direction and tag
 # characters are invisible to a reader and not to a model.
@@ -158,7 +164,8 @@ def _demoted(markdown: str) -> str:
 
 
 def _title(title: str | None) -> str | None:
-    return one_line(title) or None if title else None
+    told = one_line(title or "")
+    return told if _WORD.search(told) and not _NO_TITLE.fullmatch(told) else None
 
 
 def _starts(texts: list[str]) -> tuple[PageStart, ...]:

@@ -89,6 +89,17 @@ def test_html_keeps_what_a_reader_sees(parsed):
     assert found.title == "Rules"
 
 
+@pytest.mark.parametrize(
+    ("told", "title"),
+    [("Travel rules", "Travel rules"), ("旅費規程", "旅費規程"), ("Untitled", None), ("0000764478-23-000041", None)]
+    + [(told, None) for told in ("Microsoft Word - rules.docx", "PowerPoint Presentation", "Document1", " ", "…")],
+)
+def test_what_a_program_wrote_for_want_of_a_title_is_none(parsed, told, title):
+    assert (
+        parsed(f"<html><head><title>{told}</title></head><body><p>Seen.</p></body></html>".encode(), "a.html").title == title
+    )
+
+
 def test_the_main_text_of_a_site_stands_without_its_menus(parsed):
     story = "".join(f"<p>{LONG * 2}</p>" for _ in range(4))
     menu = "<nav><ul><li><a href='/a'>Home</a></li><li><a href='/b'>Shop now</a></li></ul></nav>"
