@@ -11,8 +11,6 @@ from advanced_rag.client import AsyncClient
 
 jobs = typer.Typer(no_args_is_help=True, help="What becomes of documents that were taken in.")
 
-_COLUMNS = ("job_id", "document_id", "status", "stage", "progress", "attempts", "error")
-
 
 @jobs.command("list")
 def list_jobs(
@@ -69,8 +67,17 @@ def purge(url: Url = None) -> None:
 
 
 def _show(items: list[dict[str, Any]]) -> None:
-    table = Table(*(Column(name, no_wrap=name == "job_id") for name in _COLUMNS))
+    table = Table(Column("job_id", no_wrap=True), Column("document_id", overflow="fold"), Column("status", overflow="fold"))
     for item in items:
-        code = (item.get("error") or {}).get("code", "")
-        table.add_row(*(str(item[name]) for name in _COLUMNS[:-1]), code)
+        table.add_row(item["job_id"], item["document_id"], _status(item))
     out.print(table)
+
+
+def _status(item: dict[str, Any]) -> str:
+    """Return what became of a job, or how far it is, and what is in its way."""
+    parts = [item["status"]]
+    if item["status"] in {"queued", "running"}:
+        parts.append(f"after {item['stage']}, {item['progress']:.0%}")
+    if item["attempts"] > 1:
+        parts.append(f"attempt {item['attempts']}")
+    return ", ".join(parts) + (f": {item['error']['code']}" if item.get("error") else "")

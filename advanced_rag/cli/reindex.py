@@ -116,8 +116,11 @@ async def _watch(client: AsyncClient) -> dict[str, Any]:
 
 
 def _tell(run: dict[str, Any]) -> None:
+    if not run["result"].get("switched") and run["state"] == "done":
+        out.print("nothing had to be built anew: --kind all does it all the same", markup=False, highlight=False)
     for name, found in run["result"].items():
-        out.print(f"{name}: {orjson.dumps(found).decode()}", markup=False, highlight=False, soft_wrap=True)
+        if found:
+            out.print(f"{name}: {orjson.dumps(found).decode()}", markup=False, highlight=False, soft_wrap=True)
     if run["state"] != "done":
         raise ReindexError(f"the run {run['state']}: {run['error_message'] or 'it was stopped'}")
     if any(run["result"].get("verified", {}).values()):
