@@ -105,13 +105,21 @@ class VectorStore:
 
     def ensure(self, generation: Generation) -> bool:
         """Create the collection of a generation where it is missing, or made by a version before; returns whether it was."""
-        name, timeout = self._name(generation), self._settings.write_timeout_s
+        name = self._name(generation)
         if self.exists(generation):
             if self._is_as_it_should(name, generation):
-                self._call(generation.kind, "load", lambda: self._client.load_collection(name, timeout=timeout))
+                self.load(generation)
                 return False
             self.drop(generation)
         self._create_patiently(name, generation)
+        return True
+
+    def load(self, generation: Generation) -> bool:
+        """Make the collection of a generation ready for calls; False when there is none."""
+        name, timeout = self._name(generation), self._settings.write_timeout_s
+        if not self.exists(generation):
+            return False
+        self._call(generation.kind, "load", lambda: self._client.load_collection(name, timeout=timeout))
         return True
 
     def _create_patiently(self, name: str, generation: Generation) -> None:
