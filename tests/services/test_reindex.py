@@ -4,10 +4,11 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import update
 
 from advanced_rag.config import FeatureSettings, MilvusSettings, ReindexSettings
-from advanced_rag.exceptions import VectorStoreRefusedError
+from advanced_rag.exceptions import VectorStoreError, VectorStoreRefusedError
 from advanced_rag.models.index import Generation
 from advanced_rag.models.reindex import ReindexOptions
 from advanced_rag.services import reindex as reindexing
@@ -16,6 +17,7 @@ from advanced_rag.services.reconcile import Reconciler
 from advanced_rag.storage.ids import document_key
 from advanced_rag.storage.reindexes import ReindexRepository
 from advanced_rag.storage.tables import reindex_runs
+from advanced_rag.telemetry import metrics
 from tests.support.live import LiveService
 from tests.support.reindexing import ended, fill, found, live, reindex, states, word
 from tests.support.service import INGEST
@@ -178,6 +180,18 @@ def test_what_is_deleted_goes_from_a_kind_that_is_switched_off(data_dir):
     with LiveService(data_dir, features=FeatureSettings(sparse=False)) as service:
         assert service.request("DELETE", "/v1/documents/d1").json()["receipt"]["left"]["vectors"] == 0
         assert [held(service, "sparse_g1", key) for key in ("d1", "d2")] == [0, 1]
+
+
+def test_who_asks_and_gets_no_answer_is_spared_too(service, monkeypatch):
+    def fails(*_, **__):
+        raise VectorStoreError("the vector store does not answer")
+
+    fill(service, 3)
+    monkeypatch.setattr(service.container.index.store, "search", fails)
+    metrics.REINDEX_RESTS.set(0)
+    assert service.post("/v1/retrieve", query="badger").status_code == 503
+    assert reindex(service, kinds=["sparse"])["state"] == "done"
+    assert (REGISTRY.get_sample_value("rag_reindex_rests") or 0) > 0
 
 
 def test_a_cancelled_run_leaves_nothing_behind(service, monkeypatch):
