@@ -184,8 +184,9 @@ class Index:
 
     async def _there(self) -> list[Generation]:
         """Return every collection that may hold something: those in use, and what is left of others."""
-        left = [item for item in self.layout.left if await asyncio.to_thread(self.store.load, item)]
-        return [*(item.generation for item in self.layout.collections), *left]
+        layout = self.layout
+        left = [item for item in layout.left if await asyncio.to_thread(self.store.load, item)]
+        return [*(item.generation for item in layout.collections), *left]
 
     async def _written(self) -> list[Collection]:
         """Return what is written to; raises EncoderMissingError where that cannot be done here."""

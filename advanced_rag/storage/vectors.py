@@ -221,15 +221,16 @@ class VectorStore:
         return self._places(generation, tenant, clause)
 
     def places(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> dict[str, StoredPlace]:
-        """Return where those of some chunks belong that are there."""
+        """Return where those of some chunks belong that are there, with all that other processes wrote until now."""
         found: dict[str, StoredPlace] = {}
         for start in range(0, len(chunk_ids), _PAGE):
-            found |= self._places(generation, tenant, ids_clause(chunk_ids[start : start + _PAGE]))
+            clause = ids_clause(chunk_ids[start : start + _PAGE])
+            found |= self._places(generation, tenant, clause, consistency_level="Strong")
         return found
 
-    def _places(self, generation: Generation, tenant: TenantId, clause: str) -> dict[str, StoredPlace]:
+    def _places(self, generation: Generation, tenant: TenantId, clause: str, **options: str) -> dict[str, StoredPlace]:
         fields = ["document_key", "version"]
-        rows = self._query(generation, f"{tenant_clause(tenant)} and {clause}", fields, MOST_AT_ONCE)
+        rows = self._query(generation, f"{tenant_clause(tenant)} and {clause}", fields, MOST_AT_ONCE, **options)
         return {row["chunk_id"]: (row["document_key"], row["version"]) for row in rows}
 
     def drop(self, generation: Generation) -> None:
@@ -254,7 +255,9 @@ class VectorStore:
     def _name(self, generation: Generation) -> str:
         return self._settings.collection_prefix + generation.collection
 
-    def _query(self, generation: Generation, expression: str, fields: list[str], limit: int) -> list[dict[str, Any]]:
+    def _query(
+        self, generation: Generation, expression: str, fields: list[str], limit: int, **options: str
+    ) -> list[dict[str, Any]]:
         return list(
             self._call(
                 generation.kind,
@@ -265,6 +268,7 @@ class VectorStore:
                     output_fields=["chunk_id", *fields],
                     limit=limit,
                     timeout=self._settings.timeout_s,
+                    **options,
                 ),
             )
         )
