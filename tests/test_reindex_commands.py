@@ -7,6 +7,10 @@ from pathlib import Path
 import orjson
 
 from advanced_rag.client import Client
+from advanced_rag.config import Settings
+from advanced_rag.models.reindex import ReindexOptions
+from advanced_rag.storage.database import Database
+from advanced_rag.storage.reindexes import ReindexRepository
 from tests.support.service import COMMAND, running
 
 
@@ -50,6 +54,12 @@ def test_an_index_is_built_anew_looked_at_and_gone_back_on(tmp_path, data_dir):
         assert "BEIR" in command(data_dir, "reindex", "--evaluate", tmp_path / "nowhere", status=1)
 
 
-def test_without_a_service_the_command_does_it_itself(data_dir):
+def test_without_a_service_the_command_does_it_itself_and_again_where_it_was_cut_off(data_dir):
     assert '"sparse":"sparse_g2"' in command(data_dir, "reindex", "--kind", "sparse")
     assert "sparse_g2" in command(data_dir, "status")
+    settings = Settings(data_dir=data_dir)
+    database = Database(settings.database_url, settings.database)
+    database.write_across(lambda t: ReindexRepository(t).add("cut off", ReindexOptions(kinds=("sparse",))))
+    database.write_across(lambda t: ReindexRepository(t, "gone").claim(3600))
+    database.close()
+    assert '"sparse":"sparse_g3"' in command(data_dir, "reindex", "--kind", "sparse")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from advanced_rag.config import WeightSettings
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.identity import Reader
-from advanced_rag.models.index import SEMANTIC, SPARSE
+from advanced_rag.models.index import SEMANTIC, SPARSE, VISUAL
 from advanced_rag.models.reindex import Comparison, EvaluationSet, Quality
 from advanced_rag.models.retrieval import Candidate, LegName
 from advanced_rag.ranking.fuse import fuse
@@ -40,7 +40,11 @@ class Evaluator:
         built: Mapping[str, Collection],
         tempo: Tempo = FULL_SPEED,
     ) -> Comparison:
-        """Compare what is live with what was built in its place; raises UnavailableError when a store is silent."""
+        """Compare what is live with what was built in its place; raises UnavailableError when a store is silent.
+
+        Pages are left out: they are not asked for in words.
+        """
+        before, built = _asked_in_words(before), _asked_in_words(built)
         after = {**before, **built}
         judged = {key: gains for key, gains in wanted.judgments.items() if any(gain > 0 for gain in gains.values())}
         marks: dict[bool, dict[str, list[tuple[float, float]]]] = {False: {}, True: {}}
@@ -71,6 +75,10 @@ class Evaluator:
         reader, search = Reader(tenant, None), self._index.store.search
         (found,) = await asyncio.to_thread(search, collection.generation, reader, [asked], limit=_CANDIDATES)  # type: ignore[arg-type]
         return found
+
+
+def _asked_in_words(collections: Mapping[str, Collection]) -> dict[str, Collection]:
+    return {kind: item for kind, item in collections.items() if kind != VISUAL}
 
 
 def _documents(ranking: Sequence[str], owners: Mapping[str, str]) -> list[str]:

@@ -83,10 +83,11 @@ class Generations:
         async with self._turn:
             moment = time.monotonic()
             stored = await self._database.read_across(lambda t: GenerationRepository(t).all())
-            kinds = self.wanted.keys() | {VISUAL}  # with no model set, what is deleted has to go from there all the same
+            kinds = self.wanted.keys() | {VISUAL}  # vectors of pages stand in SQL: it is kept up to date without a model
             used = [item for item in stored if item.generation.kind in kinds and item.state != "dropping"]
             collections = [Collection(item.generation, item.state, await self._embedder(item.generation)) for item in used]
-            self.index.layout = Layout(tuple(collections), moment)
+            left = tuple(item.generation for item in stored if item not in used)
+            self.index.layout = Layout(tuple(collections), moment, left)
             needed = {item.generation.encoder for item in used} | {item.encoder for item in self.wanted.values()}
             self._embedders = {key: embedder for key, embedder in self._embedders.items() if key in needed}
 

@@ -159,11 +159,11 @@ class Index:
         return found
 
     async def purge(self, tenant: TenantId, jobs: Sequence[Job]) -> None:
-        """Delete the vectors of the versions that purge jobs name; raises what the guard of writes raises."""
+        """Delete the vectors of the versions that purge jobs name, wherever some may be; raises what the guard raises."""
         ranges = [VersionRange(document_key(tenant, job.document_id), job.start, job.below) for job in jobs]
         await self._fresh()
-        for collection in self.layout.collections:
-            await self._write(partial(self.store.purge, collection.generation, tenant, ranges))
+        for generation in await self._there():
+            await self._write(partial(self.store.purge, generation, tenant, ranges))
 
     async def remove(self, tenant: TenantId, chunk_ids: Sequence[str], collections: Sequence[Collection]) -> None:
         """Delete chunks from some collections; raises what the guard of writes raises."""
@@ -180,8 +180,13 @@ class Index:
     async def count(self, tenant: TenantId, document_id: str) -> int:
         """Return how many vectors of a document there are, over all collections."""
         key = document_key(tenant, document_id)
-        generations = [item.generation for item in self.layout.collections]
-        return sum([await asyncio.to_thread(self.store.count, item, tenant, key) for item in generations])
+        return sum([await asyncio.to_thread(self.store.count, item, tenant, key) for item in await self._there()])
+
+    async def _there(self) -> list[Generation]:
+        """Return every collection that may hold something: those in use, and what is left of others."""
+        layout = self.layout
+        left = [item for item in layout.left if await asyncio.to_thread(self.store.load, item)]
+        return [*(item.generation for item in layout.collections), *left]
 
     async def _written(self) -> list[Collection]:
         """Return what is written to; raises EncoderMissingError where that cannot be done here."""

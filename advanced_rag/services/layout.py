@@ -52,10 +52,14 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Every collection in use, as of a moment (monotonic seconds); ``live`` are those that are searched, by their kind."""
+    """Every collection in use, as of a moment (monotonic seconds); ``live`` are those that are searched, by their kind.
+
+    ``left`` are collections nobody writes to that are perhaps still there: to be dropped, or of a kind that is switched off.
+    """
 
     collections: tuple[Collection, ...]
     seen_at: float = -math.inf
+    left: tuple[Generation, ...] = ()
     live: Mapping[str, Collection] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ _WORK_S, _PAUSE_S = 4.0, 1.0
 _SAMPLES, _FEWEST = 400, 80
 _FIRST_REST, _LONGEST_REST = 4.0, 60.0  # times what the step took
 _LONGEST_REST_S = 15.0
-_STEP = 4  # passages encoded between two rests
+_STEP, _STEP_ALONE = 4, 32  # passages encoded between two rests; the second while nobody asks
 _IDLE_S = 5.0  # nobody asked for so long: there is nobody to disturb
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -82,8 +82,11 @@ class Pace:
     async def embed(self, embedder: Embedder, texts: Sequence[str]) -> Vectors:
         """Return the vectors of passages, a few at a time."""
         found: list[Vectors] = []
-        for start in range(0, len(texts), _STEP):
-            found.append(await embedder.passages(texts[start : start + _STEP]))
+        left = list(texts)
+        while left:
+            step = _STEP_ALONE if self._is_idle() else _STEP
+            found.append(await embedder.passages(left[:step]))
+            del left[:step]
             await self.rest()
         return np.concatenate(found)
 

@@ -64,9 +64,9 @@ class Rebuild:
 
         Raises JobLostError when it is no longer ours, ReindexError, WorseIndexError, or what the stores raise.
         """
-        if self._run.phase != "verifying":
-            built = await self._prepare()
-            self._tools.pace.begin()
+        built = await self._prepare() if self._run.phase != "verifying" else None
+        self._tools.pace.begin()
+        if built is not None:
             await self._build(built)
             await self._reconcile(built)
             if self._run.options.evaluation is not None and built:
@@ -78,20 +78,20 @@ class Rebuild:
     async def _prepare(self) -> list[Collection]:
         """Find the collections that are being filled, or make them."""
         await self._note("preparing")
-        options, generations = self._run.options, self._tools.generations
-        kinds = generations.outdated if options.kinds is None else options.kinds
+        generations = self._tools.generations
         await generations.follow()
+        kinds = generations.outdated if self._run.options.kinds is None else self._run.options.kinds
+        if unknown := set(kinds) - generations.wanted.keys():
+            raise ReindexError(f"the settings here know no {sorted(unknown)[0]} index any more")
         found = {
             item.generation.kind: item.generation for item in self._index.layout.collections if item.state == "building"
         }
         stale = [item for kind, item in found.items() if kind in kinds and item.encoder != generations.wanted[kind].encoder]
-        if stale:
-            await self._tools.database.write_across(lambda t: GenerationRepository(t).give_up(stale))
         made = [await self._make(kind) for kind in kinds if kind not in found or found[kind] in stale]
         if made:
             names = (*self._progress.collections, *(item.collection for item in made))
             self._progress = Progress(names, total=await self._count())
-            await self._tools.database.write_across(lambda t: self._add(t, made))
+            await self._tools.database.write_across(lambda t: self._add(t, made, stale))
         if made or found:
             await asyncio.sleep(UNTIL_FOLLOWED_S)
         await generations.follow()
@@ -109,8 +109,9 @@ class Rebuild:
         await asyncio.to_thread(store.ensure, generation)
         return generation
 
-    def _add(self, transaction: Transaction, made: Sequence[Generation]) -> None:
-        """Say that collections are being filled, from the start."""
+    def _add(self, transaction: Transaction, made: Sequence[Generation], stale: Sequence[Generation]) -> None:
+        """Say that collections are being filled, from the start, some in the place of others."""
+        GenerationRepository(transaction).give_up(stale)
         for generation in made:
             GenerationRepository(transaction).add_building(generation)
         self._advance(transaction, "preparing")
@@ -214,5 +215,5 @@ class Rebuild:
 
     def _advance(self, transaction: Transaction, phase: RunPhase) -> None:
         """Write down how far the run has come; raises JobLostError when it is no longer ours."""
-        if not ReindexRepository(transaction, self._tools.owner).advance(self._run.id, phase, self._progress):
+        if not ReindexRepository(transaction, self._tools.owner).advance(self._run.id, phase, self._progress, self.result):
             raise JobLostError("the run was cancelled, or went to another worker")

@@ -18,14 +18,13 @@ from advanced_rag.exceptions import (
     VectorStoreRefusedError,
     WorseIndexError,
 )
-from advanced_rag.models.index import StoredGeneration
+from advanced_rag.models.index import Generation, StoredGeneration
 from advanced_rag.models.reindex import Action, KindPlan, ReindexOptions, ReindexRun, RunState
 from advanced_rag.services.layout import Collection
 from advanced_rag.services.rebuild import Rebuild, Tools
 from advanced_rag.storage.database import Transaction
 from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.reindexes import ReindexRepository
-from advanced_rag.storage.tables import now
 from advanced_rag.telemetry.logs import get_logger
 
 ALL = "all"
@@ -61,13 +60,19 @@ class ReindexService:
         return [await self._plan(kind, is_named=chosen is not None) for kind in wanted]
 
     async def start(self, options: ReindexOptions) -> ReindexRun:
-        """Begin a run; raises InvalidRequestError for a kind there is none of, ConflictError while one is running."""
+        """Begin a run, or return the one that is running if it was asked for the same: a command cut off is given again.
+
+        Raises InvalidRequestError for a kind there is none of, ConflictError while another one is running.
+        """
         kinds, run_id = self._chosen(options.kinds), str(uuid.uuid4())
         wanted = ReindexOptions(kinds, options.batch_size, options.verify, options.force, options.tenant, options.evaluation)
         try:
             await self._database.write_across(lambda t: ReindexRepository(t).add(run_id, wanted))
         except ConflictError:
-            raise ConflictError("the index is being built anew already") from None
+            running = await self.latest()
+            if running is None or (running.state, running.options) != ("running", wanted):
+                raise ConflictError("the index is being built anew already") from None
+            return running
         self._news.set()
         return await self._database.read_across(lambda t: ReindexRepository(t).get(run_id))
 
@@ -82,10 +87,8 @@ class ReindexService:
         """
 
         def cancel(transaction: Transaction) -> bool:
-            repository = GenerationRepository(transaction)
-            building = [item.generation for item in repository.all() if item.state == "building"]
-            repository.give_up(building)
-            return ReindexRepository(transaction).cancel() is not None or bool(building)
+            was_running = ReindexRepository(transaction).cancel() is not None  # who switches just now goes first
+            return GenerationRepository(transaction).give_up_building() or was_running
 
         if not await self._database.write_across(cancel):
             raise ConflictError("the index is not being built anew")
@@ -104,12 +107,12 @@ class ReindexService:
         if not back:
             raise ConflictError("there is no generation to go back to")
         await self._settle(back)
-        found = await self._database.write_across(
-            lambda t: GenerationRepository(t).go_back([item.generation.kind for item in back])
-        )
+        generations = [item.generation for item in back]
+        await self._database.write_across(lambda t: GenerationRepository(t).go_back(generations))
         await self._tools.generations.follow()
-        _log.info("index_rolled_back", collections=[item.collection for item in found.values()])
-        return {kind: generation.collection for kind, generation in found.items()}
+        live = {generation.kind: generation.collection for generation in generations}
+        _log.info("index_rolled_back", collections=list(live.values()))
+        return live
 
     async def run(self) -> None:
         """Work on runs until cancelled; what is in work then is left to whoever comes next."""
@@ -131,9 +134,12 @@ class ReindexService:
     async def sweep(self) -> None:
         """Drop the collections that nobody uses any more."""
         kept = timedelta(hours=self._tools.settings.keep_retired_hours)
-        await self._database.write_across(lambda t: GenerationRepository(t).give_up_retired(kept))
-        unused = await self._database.read_across(lambda t: GenerationRepository(t).dropping(now() - UNUSED))
-        for generation in unused:
+
+        def claim(transaction: Transaction) -> list[Generation]:
+            GenerationRepository(transaction).give_up_retired(kept)
+            return GenerationRepository(transaction).claim_unused(UNUSED)
+
+        for generation in await self._database.write_across(claim):
             if await asyncio.to_thread(self._index.store.exists, generation):
                 await asyncio.to_thread(self._index.store.drop, generation)
             await self._database.write_across(lambda t, gone=generation: GenerationRepository(t).forget(gone))  # type: ignore[misc]
@@ -188,23 +194,29 @@ class ReindexService:
                 await asyncio.sleep(_OUTAGE_DELAY_S)
                 await self._database.write_across(lambda t: ReindexRepository(t, self._tools.owner).release())
             else:
-                await self._give_up()
-                await self._end(run, "failed", rebuild, error)
+                await self._end(run, "failed", rebuild, error, is_kept=False)
+        except Exception as error:  # noqa: BLE001 - a fault ends the run, instead of being met again and again
+            _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
+            told = RagError("an unexpected error; the log of the service has more")
+            await self._end(run, "failed", rebuild, told, is_kept=False)
         else:
             await self._end(run, "done", rebuild)
         finally:
             self._tools.pace.end()
 
-    async def _end(self, run: ReindexRun, state: RunState, rebuild: Rebuild, error: RagError | None = None) -> None:
+    async def _end(
+        self, run: ReindexRun, state: RunState, rebuild: Rebuild, error: RagError | None = None, *, is_kept: bool = True
+    ) -> None:
+        """End a run that is still ours; what was built and not switched is given up unless it ``is_kept``."""
         told = (error.code, error.message) if error else None
-        await self._database.write_across(
-            lambda t: ReindexRepository(t, self._tools.owner).end(run, state, rebuild.result, told)
-        )
-        _log.info("reindex_ended", run_id=run.id, state=state, code=error.code if error else None)
 
-    async def _give_up(self) -> None:
-        building = [item.generation for item in self._index.layout.collections if item.state == "building"]
-        await self._database.write_across(lambda t: GenerationRepository(t).give_up(building))
+        def end(transaction: Transaction) -> None:
+            is_mine = ReindexRepository(transaction, self._tools.owner).end(run, state, rebuild.result, told)
+            if is_mine and not is_kept:
+                GenerationRepository(transaction).give_up_building()
+
+        await self._database.write_across(end)
+        _log.info("reindex_ended", run_id=run.id, state=state, code=error.code if error else None)
 
     async def _settle(self, collections: Sequence[Collection]) -> None:
         for collection in collections:
@@ -235,4 +247,4 @@ class ReindexService:
         if unknown := set(kinds or ()) - known.keys():
             message = f"no kind of the index: {sorted(unknown)[0]}; there are {', '.join(known)}, and {ALL}"
             raise InvalidRequestError.at("kinds", message, "unknown_kind")
-        return None if kinds is None else tuple(kinds)
+        return None if kinds is None else tuple(dict.fromkeys(kinds))

@@ -5,7 +5,7 @@ At most one generation of a kind is live, and at most one is building: the datab
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -61,13 +61,13 @@ class GenerationRepository:
             self._move(generation.kind, "retired", "dropping")
             self._replace(generation, "building")
 
-    def go_back(self, kinds: Sequence[str]) -> dict[str, Generation]:
-        """Make the retired generation of some kinds live again, and retire the live one; returns those that are live now."""
-        retired = {item.generation.kind: item.generation for item in self.all() if item.state == "retired"}
-        back = {kind: generation for kind, generation in retired.items() if kind in kinds}
-        for generation in back.values():
+    def go_back(self, generations: Sequence[Generation]) -> None:
+        """Make generations that are retired live again, and retire those that are; doing it again changes nothing.
+
+        Raises ConflictError when one of them was given up: then nothing is changed.
+        """
+        for generation in generations:
             self._replace(generation, "retired")
-        return back
 
     def give_up(self, generations: Sequence[Generation]) -> None:
         """Say that nobody uses generations any more, unless they are live."""
@@ -78,15 +78,23 @@ class GenerationRepository:
                 .values(_now("dropping"))
             )
 
+    def give_up_building(self) -> bool:
+        """Say that nobody goes on building what is being built; False when there is nothing."""
+        building = update(index_generations).where(index_generations.c.state == "building")
+        return self._connection.execute(building.values(_now("dropping"))).rowcount > 0
+
     def give_up_retired(self, older_than: timedelta) -> None:
         """Say of what was retired long ago that nobody uses it any more."""
         is_old = index_generations.c.changed_at < now() - older_than
         old = update(index_generations).where(index_generations.c.state == "retired", is_old)
         self._connection.execute(old.values(_now("dropping")))
 
-    def dropping(self, before: datetime) -> list[Generation]:
-        """Return what nobody uses since a moment."""
-        return [item.generation for item in self.all() if item.state == "dropping" and item.changed_at < before]
+    def claim_unused(self, since: timedelta) -> list[Generation]:
+        """Take what nobody uses for so long, to drop it; for as long again nobody else is given it."""
+        moment = now()
+        unused = (index_generations.c.state == "dropping") & (index_generations.c.changed_at < moment - since)
+        claimed = update(index_generations).where(unused).values(changed_at=moment).returning(*index_generations.c)
+        return [_stored(row).generation for row in self._connection.execute(claimed)]
 
     def forget(self, generation: Generation) -> None:
         """Delete the row of a generation whose collection is gone."""

@@ -72,32 +72,26 @@ class ReindexRepository:
         """Keep a run; False when it is no longer this worker's."""
         return self._change(run_id, {"lease_until": database_clock() + lease_s})
 
-    def advance(self, run_id: str, phase: RunPhase, progress: Progress) -> bool:
-        """Note how far a run has come; False when it is no longer this worker's."""
-        return self._change(run_id, {"phase": phase, "progress": asdict(progress), "updated_at": now()})
+    def advance(self, run_id: str, phase: RunPhase, progress: Progress, result: Mapping[str, Any]) -> bool:
+        """Note how far a run has come, and what came of it so far; False when it is no longer this worker's."""
+        values = {"phase": phase, "progress": asdict(progress), "result": dict(result), "updated_at": now()}
+        return self._change(run_id, values)
 
     def end(self, run: ReindexRun, state: RunState, result: Mapping[str, Any], error: tuple[str, str] | None = None) -> bool:
         """End a run; the evaluation set it was given is forgotten. False when it is no longer this worker's."""
         code, message = error or (None, None)
-        values = {
-            "state": state,
-            "phase": "ended",
-            "options": asdict(replace(run.options, evaluation=None)),
-            "result": dict(result),
-            "error_code": code,
-            "error_message": message,
-            "updated_at": now(),
-            "owner": None,
-            "lease_until": None,
-        }
-        return self._change(run.id, values)
+        return self._change(
+            run.id, {**_ended(run, state), "result": dict(result), "error_code": code, "error_message": message}
+        )
 
     def cancel(self) -> str | None:
-        """Stop the run that is running, whoever works on it; returns its id."""
-        ended = {"state": "cancelled", "phase": "ended", "owner": None, "lease_until": None, "updated_at": now()}
-        cancelled = update(reindex_runs).where(_IS_RUNNING).values(ended).returning(reindex_runs.c.id)
-        found: str | None = self._connection.execute(cancelled).scalar_one_or_none()
-        return found
+        """Stop the run that is running, whoever works on it; returns its id. The evaluation set is forgotten here too."""
+        row = self._connection.execute(select(reindex_runs).where(_IS_RUNNING).with_for_update()).one_or_none()
+        if row is None:
+            return None
+        run = _run(row)
+        self._connection.execute(update(reindex_runs).where(reindex_runs.c.id == run.id).values(_ended(run, "cancelled")))
+        return run.id
 
     def release(self, *, everybody: bool = False) -> None:
         """Give the lease back: this worker's; or everybody's, in the process that alone has the data."""
@@ -113,6 +107,17 @@ class ReindexRepository:
 
 def _is_free() -> Any:
     return or_(reindex_runs.c.owner.is_(None), reindex_runs.c.lease_until < database_clock())
+
+
+def _ended(run: ReindexRun, state: RunState) -> dict[str, Any]:
+    return {
+        "state": state,
+        "phase": "ended",
+        "options": asdict(replace(run.options, evaluation=None)),
+        "updated_at": now(),
+        "owner": None,
+        "lease_until": None,
+    }
 
 
 def _run(row: Row[Any]) -> ReindexRun:

@@ -105,13 +105,21 @@ class VectorStore:
 
     def ensure(self, generation: Generation) -> bool:
         """Create the collection of a generation where it is missing, or made by a version before; returns whether it was."""
-        name, timeout = self._name(generation), self._settings.write_timeout_s
+        name = self._name(generation)
         if self.exists(generation):
             if self._is_as_it_should(name, generation):
-                self._call(generation.kind, "load", lambda: self._client.load_collection(name, timeout=timeout))
+                self.load(generation)
                 return False
             self.drop(generation)
         self._create_patiently(name, generation)
+        return True
+
+    def load(self, generation: Generation) -> bool:
+        """Make the collection of a generation ready for calls; False when there is none."""
+        name, timeout = self._name(generation), self._settings.write_timeout_s
+        if not self.exists(generation):
+            return False
+        self._call(generation.kind, "load", lambda: self._client.load_collection(name, timeout=timeout))
         return True
 
     def _create_patiently(self, name: str, generation: Generation) -> None:
@@ -213,15 +221,16 @@ class VectorStore:
         return self._places(generation, tenant, clause)
 
     def places(self, generation: Generation, tenant: TenantId, chunk_ids: Sequence[str]) -> dict[str, StoredPlace]:
-        """Return where those of some chunks belong that are there."""
+        """Return where those of some chunks belong that are there, with all that other processes wrote until now."""
         found: dict[str, StoredPlace] = {}
         for start in range(0, len(chunk_ids), _PAGE):
-            found |= self._places(generation, tenant, ids_clause(chunk_ids[start : start + _PAGE]))
+            clause = ids_clause(chunk_ids[start : start + _PAGE])
+            found |= self._places(generation, tenant, clause, consistency_level="Strong")
         return found
 
-    def _places(self, generation: Generation, tenant: TenantId, clause: str) -> dict[str, StoredPlace]:
+    def _places(self, generation: Generation, tenant: TenantId, clause: str, **options: str) -> dict[str, StoredPlace]:
         fields = ["document_key", "version"]
-        rows = self._query(generation, f"{tenant_clause(tenant)} and {clause}", fields, MOST_AT_ONCE)
+        rows = self._query(generation, f"{tenant_clause(tenant)} and {clause}", fields, MOST_AT_ONCE, **options)
         return {row["chunk_id"]: (row["document_key"], row["version"]) for row in rows}
 
     def drop(self, generation: Generation) -> None:
@@ -246,7 +255,9 @@ class VectorStore:
     def _name(self, generation: Generation) -> str:
         return self._settings.collection_prefix + generation.collection
 
-    def _query(self, generation: Generation, expression: str, fields: list[str], limit: int) -> list[dict[str, Any]]:
+    def _query(
+        self, generation: Generation, expression: str, fields: list[str], limit: int, **options: str
+    ) -> list[dict[str, Any]]:
         return list(
             self._call(
                 generation.kind,
@@ -257,6 +268,7 @@ class VectorStore:
                     output_fields=["chunk_id", *fields],
                     limit=limit,
                     timeout=self._settings.timeout_s,
+                    **options,
                 ),
             )
         )

@@ -76,6 +76,28 @@ def test_work_that_hurts_nobody_is_done_faster():
     assert harmless.worked_s > 5 * harmful.worked_s
 
 
+class Recorder:
+    """Stands for an encoder; notes how many passages it is given at once."""
+
+    def __init__(self) -> None:
+        self.given: list[int] = []
+
+    async def passages(self, texts: list[str]) -> np.ndarray:
+        self.given.append(len(texts))
+        return np.array([[float(text)] for text in texts])
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_few_passages_are_encoded_at_once_while_somebody_asks_and_all_in_their_order(asked):
+    world, encoder = World(per_second=0, harm=1.0), Recorder()
+    world.pace.begin()
+    if asked:
+        world.pace.saw(CALM_S)
+    vectors = asyncio.run(world.pace.embed(encoder, [str(n) for n in range(70)]))
+    assert vectors[:, 0].tolist() == list(range(70))
+    assert max(encoder.given) == (4 if asked else 32)
+
+
 def test_a_crowd_that_leaves_is_not_waited_for():
     world = World(per_second=50, harm=5.0)
     world.pace.begin()

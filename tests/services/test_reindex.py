@@ -1,11 +1,23 @@
 """The index is built anew beside the one that is searched: nothing is lost, and one can go back."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
+from sqlalchemy import update
 
-from advanced_rag.config import MilvusSettings, ReindexSettings
+from advanced_rag.config import FeatureSettings, MilvusSettings, ReindexSettings
+from advanced_rag.exceptions import VectorStoreError, VectorStoreRefusedError
+from advanced_rag.models.index import Generation
+from advanced_rag.models.reindex import ReindexOptions
 from advanced_rag.services import reindex as reindexing
+from advanced_rag.services.pace import Pace
+from advanced_rag.services.reconcile import Reconciler
+from advanced_rag.storage.ids import document_key
+from advanced_rag.storage.reindexes import ReindexRepository
+from advanced_rag.storage.tables import reindex_runs
+from advanced_rag.telemetry import metrics
 from tests.support.live import LiveService
 from tests.support.reindexing import ended, fill, found, live, reindex, states, word
 from tests.support.service import INGEST
@@ -88,10 +100,98 @@ def test_another_analyzer_is_served_until_the_index_is_built_with_it(data_dir):
 
 def test_one_run_at_a_time_and_none_is_gone_back_on(service):
     fill(service, 3)
-    assert service.post("/v1/index/reindex", kinds=["sparse"]).status_code == 202
+    begun = service.post("/v1/index/reindex", kinds=["sparse", "sparse"], evaluation=EVALUATION)
+    assert begun.status_code == 202
+    again = service.post("/v1/index/reindex", kinds=["sparse"], evaluation=EVALUATION)
+    assert again.json()["id"] == begun.json()["id"]  # a command that was cut off is given once more
     assert service.post("/v1/index/reindex").status_code == 409
     assert service.post("/v1/index/rollback").status_code == 409
     assert service.run(ended(service))["state"] == "done"
+
+
+def test_two_who_go_back_at_once_go_back_once(service):
+    fill(service, 3)
+    reindex(service, kinds=["sparse"])
+    answers = service.together([("POST", "/v1/index/rollback", {})] * 2)
+    assert [answer.json() for answer in answers] == [{"live": {"sparse": "sparse_g1"}}] * 2
+    assert live(service)["sparse"] == "sparse_g1"
+
+
+def test_a_run_for_a_kind_the_settings_no_longer_name_fails(service):
+    gone = ReindexOptions(kinds=("domain_gone",))
+    service.run(service.container.database.write_across(lambda t: ReindexRepository(t).add("run", gone)))
+    run = service.run(ended(service))
+    assert (run["state"], run["error"]) == ("failed", "reindex_failed")
+
+
+def test_a_fault_ends_the_run_and_what_it_built_is_dropped(service, monkeypatch):
+    async def fails(*_):
+        raise ValueError
+
+    fill(service, 3)
+    monkeypatch.setattr(Reconciler, "put", fails)
+    run = reindex(service, kinds=["sparse"])
+    assert (run["state"], run["error"]) == ("failed", "internal_error")
+    assert states(service)["sparse_g2"] == "dropping"
+    assert live(service) == OLD
+
+
+def test_who_lost_a_run_does_not_give_up_what_another_builds(service, monkeypatch):
+    fill(service, 3)
+    lost = asyncio.Event()
+
+    async def fails(*_):
+        taken = update(reindex_runs).values(owner="another")
+        await service.container.database.write_across(lambda t: t.connection.execute(taken))
+        raise VectorStoreRefusedError("the collection is gone")
+
+    monkeypatch.setattr(Reconciler, "put", fails)
+    monkeypatch.setattr(Pace, "end", lambda _: lost.set())
+    assert service.post("/v1/index/reindex", kinds=["sparse"]).status_code == 202
+    service.run(asyncio.wait_for(lost.wait(), 60))
+    assert states(service)["sparse_g2"] == "building"
+    assert service.get("/v1/index/reindex").json()["run"]["state"] == "running"
+
+
+def held(service: LiveService, collection: str, document_id: str) -> int:
+    """Return how many chunks of a document a collection holds, in use or not."""
+    index = service.container.index
+    generation = next(item for item in service.run(all_generations(service)) if item.collection == collection)
+    return index.store.count(generation, "default", document_key("default", document_id))
+
+
+async def all_generations(service: LiveService) -> list[Generation]:
+    return [item.generation for item in await service.container.reindex.generations()]
+
+
+def test_what_is_deleted_goes_from_what_is_still_to_be_dropped(service):
+    fill(service, 3)
+    for _ in range(2):
+        reindex(service, kinds=["sparse"])
+    assert states(service)["sparse_g1"] == "dropping"
+    assert held(service, "sparse_g1", "d1") == 1
+    assert service.request("DELETE", "/v1/documents/d1").json()["receipt"]["left"]["vectors"] == 0
+    assert [held(service, "sparse_g1", key) for key in ("d1", "d2")] == [0, 1]
+
+
+def test_what_is_deleted_goes_from_a_kind_that_is_switched_off(data_dir):
+    with LiveService(data_dir) as service:
+        fill(service, 3)
+    with LiveService(data_dir, features=FeatureSettings(sparse=False)) as service:
+        assert service.request("DELETE", "/v1/documents/d1").json()["receipt"]["left"]["vectors"] == 0
+        assert [held(service, "sparse_g1", key) for key in ("d1", "d2")] == [0, 1]
+
+
+def test_who_asks_and_gets_no_answer_is_spared_too(service, monkeypatch):
+    def fails(*_, **__):
+        raise VectorStoreError("the vector store does not answer")
+
+    fill(service, 3)
+    monkeypatch.setattr(service.container.index.store, "search", fails)
+    metrics.REINDEX_RESTS.set(0)
+    assert service.post("/v1/retrieve", query="badger").status_code == 503
+    assert reindex(service, kinds=["sparse"])["state"] == "done"
+    assert (REGISTRY.get_sample_value("rag_reindex_rests") or 0) > 0
 
 
 def test_a_cancelled_run_leaves_nothing_behind(service, monkeypatch):

@@ -21,6 +21,7 @@ from advanced_rag.storage.pages import PageRepository
 from advanced_rag.storage.tables import page_vectors
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
+from tests.support.reindexing import fill, reindex
 from tests.support.service import INGEST
 from tests.support.visual import save_tiny_colqwen2
 
@@ -416,3 +417,12 @@ def test_a_restored_backup_finds_pages_without_looking_again(open_service, model
         who = live.key(user_id="ann")
         assert len(found(live, who, "visual", "plan")) == 5
         assert verified(live, who) == (0, 0, 0)
+
+
+@pytest.mark.usefixtures("followed_at_once")
+def test_generations_are_compared_on_what_is_asked_in_words(open_service):
+    with open_service(auth=AuthSettings()) as service:
+        fill(service, 2)
+        asked = {"queries": {"q": QUERY}, "judgments": {"q": {"d0": 1}}}
+        run = reindex(service, kinds=["sparse", VISUAL], evaluation=asked)
+        assert (run["state"], VISUAL in run["result"]["evaluation"]["before"]) == ("done", False)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from advanced_rag.config import DatabaseSettings
 from advanced_rag.exceptions import ConflictError
@@ -13,7 +13,7 @@ from advanced_rag.storage.database import Database, Transaction
 from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.migrations import check_schema
 from advanced_rag.storage.reindexes import ReindexRepository
-from advanced_rag.storage.tables import now
+from advanced_rag.storage.tables import index_generations, now
 
 OLD, NEW = Generation("semantic", 1, "old", 3, "a"), Generation("semantic", 2, "new", 4, "b")
 
@@ -48,7 +48,14 @@ def test_a_kind_has_one_live_and_one_building_generation(built):
 def test_a_switch_and_the_way_back(built):
     built(lambda t: GenerationRepository(t).switch([NEW]))
     assert states(built) == {"semantic_g1": "retired", "semantic_g2": "live"}
-    assert built(lambda t: GenerationRepository(t).go_back(["semantic", "sparse"])) == {"semantic": OLD}
+    built(lambda t: GenerationRepository(t).go_back([OLD]))
+    assert states(built) == {"semantic_g1": "live", "semantic_g2": "retired"}
+
+
+def test_going_back_twice_at_once_is_going_back_once(built):
+    built(lambda t: GenerationRepository(t).switch([NEW]))
+    for _ in range(2):
+        built(lambda t: GenerationRepository(t).go_back([OLD]))
     assert states(built) == {"semantic_g1": "live", "semantic_g2": "retired"}
 
 
@@ -70,9 +77,27 @@ def test_only_the_last_that_was_replaced_is_kept(built):
 def test_what_is_live_is_never_given_up_or_forgotten(built):
     built(lambda t: GenerationRepository(t).give_up([OLD, NEW]))
     built(lambda t: GenerationRepository(t).give_up_retired(timedelta(0)))
-    assert built(lambda t: GenerationRepository(t).dropping(now() + timedelta(seconds=1))) == [NEW]
+    assert built(lambda t: GenerationRepository(t).claim_unused(timedelta(0))) == [NEW]
     built(lambda t: [GenerationRepository(t).forget(item) for item in (OLD, NEW)])
     assert states(built) == {"semantic_g1": "live"}
+
+
+def test_nobody_goes_back_to_what_was_given_up(built):
+    built(lambda t: GenerationRepository(t).switch([NEW]))
+    built(lambda t: GenerationRepository(t).give_up([OLD]))
+    with pytest.raises(ConflictError):
+        built(lambda t: GenerationRepository(t).go_back([OLD]))
+    assert states(built) == {"semantic_g1": "dropping", "semantic_g2": "live"}
+
+
+def test_what_nobody_uses_is_dropped_by_one_and_not_at_once(built):
+    assert built(lambda t: GenerationRepository(t).give_up_building())
+    assert not built(lambda t: GenerationRepository(t).give_up_building())
+    assert built(lambda t: GenerationRepository(t).claim_unused(timedelta(minutes=2))) == []
+    long_ago = {"changed_at": now() - timedelta(minutes=3)}
+    built(lambda t: t.connection.execute(update(index_generations).values(long_ago)))
+    claimed = [built(lambda t: GenerationRepository(t).claim_unused(timedelta(minutes=2))) for _ in range(2)]
+    assert claimed == [[NEW], []]
 
 
 OPTIONS = ReindexOptions(kinds=("semantic",), evaluation=EvaluationSet({"q": "what?"}, {"q": {"d": 1}}))
@@ -94,8 +119,10 @@ def test_who_lost_a_run_changes_nothing_any_more(across):
     across(lambda t: ReindexRepository(t, "me").claim(0.0))
     taken = across(lambda t: ReindexRepository(t, "you").claim(60))
     assert not across(lambda t: ReindexRepository(t, "me").renew("first", 60))
-    assert not across(lambda t: ReindexRepository(t, "me").advance("first", "building", Progress(done=9)))
-    assert across(lambda t: ReindexRepository(t, "you").advance("first", "building", Progress(("a",), done=1)))
+    assert not across(lambda t: ReindexRepository(t, "me").advance("first", "building", Progress(done=9), {}))
+    so_far = {"mended": {"sparse": 1}}
+    assert across(lambda t: ReindexRepository(t, "you").advance("first", "building", Progress(("a",), done=1), so_far))
+    assert across(lambda t: ReindexRepository(t).latest()).result == so_far
 
     def end_it(transaction: Transaction) -> bool:
         return ReindexRepository(transaction, "you").end(taken, "done", {"switched": {}})
@@ -106,4 +133,5 @@ def test_who_lost_a_run_changes_nothing_any_more(across):
     assert ended.options.evaluation is None  # what people ask is not kept
     across(lambda t: ReindexRepository(t).add("second", OPTIONS))
     assert across(lambda t: ReindexRepository(t).cancel()) == "second"
+    assert across(lambda t: ReindexRepository(t).latest()).options.evaluation is None
     assert across(lambda t: ReindexRepository(t).cancel()) is None

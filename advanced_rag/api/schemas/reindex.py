@@ -10,9 +10,13 @@ from advanced_rag.models.index import GenerationState, StoredGeneration
 from advanced_rag.models.reindex import Action, EvaluationSet, ReindexRun, RunPhase, RunState
 
 MAX_QUERIES = 10_000
+_EVALUATION = {"queries": {"q1": "Who has the spare key?"}, "judgments": {"q1": {"hello": 1}}}
 
 Kind = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Kinds = Annotated[list[Kind] | None, Field(max_length=32, description="all, or some; by default those that need it")]
+_Kinds = Annotated[list[Kind], Field(min_length=1, max_length=32)]
+Kinds = Annotated[
+    _Kinds | None, Field(description="all, or some of semantic, sparse, domain_NAME, visual", examples=[["semantic"]])
+]
 _Key = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 _Query = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARS)]
 _Gains = Annotated[dict[_Key, Annotated[int, Field(ge=-100, le=100)]], Field(max_length=10_000)]
@@ -30,7 +34,7 @@ class EvaluationIn(Schema):
 
 
 class PlanRequest(Schema):
-    """Which kinds of collections would be built anew."""
+    """Which kinds of collections would be built anew; by default those that need it."""
 
     kinds: Kinds = None
 
@@ -41,7 +45,7 @@ class ReindexRequest(PlanRequest):
     batch_size: Annotated[int, Field(ge=1, le=1000)] | None = None
     verify: bool = False
     force: bool = False
-    evaluation: EvaluationIn | None = None
+    evaluation: Annotated[EvaluationIn | None, Field(examples=[_EVALUATION])] = None
 
 
 class KindPlanOut(Answer):
