@@ -36,6 +36,7 @@ from advanced_rag.storage.archive import Archive, Manifest, reading
 from advanced_rag.storage.backup import Restoration, restoring
 from advanced_rag.storage.collections import IndexRow, Vectors
 from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.forgetting import ForgettingRepository
 from advanced_rag.storage.holds import ReceiptRepository
 from advanced_rag.storage.hydration import hydrate
@@ -118,10 +119,11 @@ def _forget_again(restoration: Restoration, settings: Settings, receipts: Receip
         raise BackupError(f"the backup has no tenant {sorted(unknown)[0]}")
     if any(signature(secret, item) != item.digest for items in receipts.values() for item in items):
         raise BackupError("the receipts were not made by this installation, or were changed")
-    return sum(_forget_in(restoration.of(tenants[name]), secret, items) for name, items in receipts.items())
+    files = FileStore(settings.files_folder)
+    return sum(_forget_in(restoration.of(tenants[name]), files, secret, items) for name, items in receipts.items())
 
 
-def _forget_in(transaction: TenantTransaction, secret: bytes, receipts: Sequence[Receipt]) -> int:
+def _forget_in(transaction: TenantTransaction, files: FileStore, secret: bytes, receipts: Sequence[Receipt]) -> int:
     """Forget what receipts name that are not in the backup, and keep them; returns how much was found of it."""
     repository = ReceiptRepository(transaction)
     newer = [receipt for receipt in receipts if not repository.has(receipt.id)]
@@ -132,7 +134,9 @@ def _forget_in(transaction: TenantTransaction, secret: bytes, receipts: Sequence
         (kind, key) for kind, ids in named.items() for key in ids if (kind, named_in_receipts(secret, kind, key)) in wanted
     }
     for kind, key in sorted(found):
-        remove_traces(transaction, kind, key, [key] if kind == "document" else traces.owned(key))
+        removed = remove_traces(transaction, kind, key, [key] if kind == "document" else traces.owned(key))
+        for job_id in removed.jobs:
+            files.remove(transaction.tenant, job_id)
     for receipt in newer:
         repository.add(receipt)
     return len(found)

@@ -1,6 +1,7 @@
 """Taking a document's or a user's traces out of SQL, and counting what is left of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, null, select, update
@@ -28,6 +29,15 @@ FORGOTTEN = "[forgotten]"
 _PAGE = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Quotation:
+    """Where an answer stands that was made of documents: the question is before it."""
+
+    answer_id: str
+    session_id: str
+    position: int
+
+
 class ForgettingRepository:
     """The traces in one tenant."""
 
@@ -35,24 +45,43 @@ class ForgettingRepository:
         self._connection = transaction.connection
         self._tenant = transaction.tenant
 
-    def forget_quotations(self, document_id: str) -> int:
-        """Blank the answers that were made of a document, and the questions they answered; returns how many answers."""
-        answers = [(row.id, row.session_id, row.position) for row in self._answers() if document_id in _documents_of(row)]
-        for answer_id, session_id, position in answers:
-            self._blank(messages.c.id == answer_id)
-            self._blank(messages.c.session_id == session_id, messages.c.position == position - 1)
-            self._blank_title(session_id)
-        return len(answers)
+    def quotations(self, document_ids: Collection[str]) -> list[Quotation]:
+        """Return the answers that were made of some documents."""
+        wanted = set(document_ids)
+        return [
+            Quotation(row.id, row.session_id, row.position)
+            for row in (self._answers() if wanted else ())
+            if wanted & _documents_of(row)
+        ]
 
-    def forget_document(self, document_id: str) -> int | None:
-        """Delete all that hangs on a document; returns the floor below which no version may return, None if it has no row.
+    def blank(self, quotations: Sequence[Quotation]) -> None:
+        """Blank answers, and the questions they answered."""
+        for item in quotations:
+            self._blank(messages.c.id == item.answer_id)
+            self._blank(messages.c.session_id == item.session_id, messages.c.position == item.position - 1)
+            self._blank_title(item.session_id)
 
-        Its id stays with that floor, so that nothing older comes back.
+    def is_forgotten(self, versions: Mapping[str, int]) -> bool:
+        """Tell whether one of some versions of documents was forgotten; none of them will be while the transaction lasts."""
+        found = (
+            select(documents.c.id, documents.c.version_floor)
+            .where(
+                documents.c.tenant_id == self._tenant, documents.c.id.in_(list(versions)), documents.c.deleted_at.is_(None)
+            )
+            .order_by(documents.c.id)
+            .with_for_update(read=True)
+        )
+        return any(versions[row.id] < row.version_floor for row in self._connection.execute(found))
+
+    def forget_document(self, document_id: str) -> tuple[int | None, list[str]]:
+        """Delete all that hangs on a document; returns the floor below which no version may return, and which jobs it had.
+
+        There is no floor if it has no row. Its id stays with that floor, so that nothing older comes back.
         """
         held = select(documents.c.last_version).where(documents.c.tenant_id == self._tenant, documents.c.id == document_id)
         last = self._connection.execute(held.with_for_update()).scalar_one_or_none()
         if last is None:
-            return None
+            return None, []
         floor = int(last) + 1
         self._connection.execute(
             update(documents)
@@ -71,10 +100,11 @@ class ForgettingRepository:
                 history_from=0,
             )
         )
-        self._delete(jobs, jobs.c.document_id == document_id, jobs.c.kind != "purge")
+        own = (jobs.c.tenant_id == self._tenant, *_work_on(document_id))
+        ended = list(self._connection.execute(delete(jobs).where(*own).returning(jobs.c.id)).scalars())
         self._delete(document_versions, document_versions.c.document_id == document_id)
         self._delete(document_access, document_access.c.document_id == document_id)
-        return floor
+        return floor, ended
 
     def count_document(self, document_id: str) -> dict[str, int]:
         """Return how many rows tell of a document, by table."""
@@ -86,6 +116,10 @@ class ForgettingRepository:
             "pages": self._count(page_vectors, page_vectors.c.chunk_id.in_(pieces)),
             "access": self._count(document_access, document_access.c.document_id == document_id),
         }
+
+    def count_jobs(self, document_id: str) -> int:
+        """Return how many jobs tell of a document, and of the file it came as."""
+        return self._count(jobs, *_work_on(document_id))
 
     def owned(self, user_id: str) -> list[str]:
         """Return the private documents of a user."""
@@ -206,6 +240,10 @@ class ForgettingRepository:
     def _count(self, table: Any, *conditions: Any) -> int:
         counted = select(func.count()).select_from(table).where(table.c.tenant_id == self._tenant, *conditions)
         return int(self._connection.execute(counted).scalar_one())
+
+
+def _work_on(document_id: str) -> tuple[Any, Any]:
+    return jobs.c.document_id == document_id, jobs.c.kind != "purge"
 
 
 def _documents_of(row: Any) -> set[str]:

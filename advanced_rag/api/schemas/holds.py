@@ -49,7 +49,10 @@ class ForgetRequest(Schema):
 
 
 class ReceiptOut(Answer):
-    """How much was removed, by kind, and how much was left when the stores were asked afterwards; signed."""
+    """How much was removed, by kind, and how much was left when the stores were asked afterwards; signed.
+
+    null: a store did not answer; what it may still have is queued to be purged, and nobody finds it meanwhile.
+    """
 
     id: str
     kind: ForgetKind
@@ -57,7 +60,7 @@ class ReceiptOut(Answer):
     forgotten_by: str
     at: datetime
     removed: dict[str, int]
-    left: dict[str, int]
+    left: dict[str, int | None]
     digest: str
 
 
