@@ -28,10 +28,11 @@ from advanced_rag.storage.tables import now
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What was in SQL of something: how much, by kind; the jobs whose files have to go, and the purges of the vectors."""
+    """What was in SQL of something: how much, by kind; who was answered from it; jobs whose files go, purges of vectors."""
 
     document_ids: list[str]
     counts: dict[str, int]
+    readers: set[str]
     jobs: list[str]
     purges: list[Job]
 
@@ -92,6 +93,8 @@ class ForgetService:
         ids = [target] if kind == "document" else ForgettingRepository(transaction).owned(target)
         _check_holds(transaction, kind, target, ids)
         traces = remove_traces(transaction, kind, target, ids)
+        if any(HoldRepository(transaction).is_held(user_id=user_id) for user_id in traces.readers):
+            raise OnHoldError("a legal hold keeps what was said from a document")
         if not any(traces.counts.values()):
             raise NotFoundError("there is no trace of it")
         JobRepository(transaction, self._owner).add(traces.purges, lease_s=self._lease_s)
@@ -111,7 +114,8 @@ def remove_traces(transaction: TenantTransaction, kind: ForgetKind, target: str,
         ids
     )  # an answer that is kept meanwhile is there before, or sees what became of them
     counts = count_traces(transaction, kind, target, ids)
-    traces.blank(traces.quotations(ids))
+    quotations = traces.quotations(ids)
+    traces.blank(quotations)
     jobs: list[str] = []
     purges: list[Job] = []
     for document_id in ids:
@@ -121,7 +125,7 @@ def remove_traces(transaction: TenantTransaction, kind: ForgetKind, target: str,
             purges.append(new_job(transaction.tenant, "purge", document_id, 0, floor))
     if kind == "user":
         traces.forget_user(target)
-    return Traces(list(ids), counts, jobs, purges)
+    return Traces(list(ids), counts, {item.user_id for item in quotations}, jobs, purges)
 
 
 def count_traces(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: Sequence[str]) -> dict[str, int]:

@@ -31,9 +31,10 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """Where an answer stands that was made of documents: the question is before it."""
+    """Where an answer stands that was made of documents, and whose it is: the question is before it."""
 
     answer_id: str
+    user_id: str
     session_id: str
     position: int
 
@@ -49,7 +50,7 @@ class ForgettingRepository:
         """Return the answers that were made of some documents."""
         wanted = set(document_ids)
         return [
-            Quotation(row.id, row.session_id, row.position)
+            Quotation(row.id, row.user_id, row.session_id, row.position)
             for row in (self._answers() if wanted else ())
             if wanted & _documents_of(row)
         ]
@@ -213,7 +214,15 @@ class ForgettingRepository:
     def _answers(self) -> Any:
         after = ""
         while rows := self._connection.execute(
-            select(messages.c.id, messages.c.session_id, messages.c.position, messages.c.citations, messages.c.lineage)
+            select(
+                messages.c.id,
+                sessions.c.user_id,
+                messages.c.session_id,
+                messages.c.position,
+                messages.c.citations,
+                messages.c.lineage,
+            )
+            .join(sessions, sessions.c.id == messages.c.session_id)
             .where(messages.c.tenant_id == self._tenant, messages.c.role == "assistant", messages.c.id > after)
             .order_by(messages.c.id)
             .limit(_PAGE)

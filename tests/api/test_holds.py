@@ -202,6 +202,31 @@ def test_an_answer_that_was_being_made_of_a_forgotten_document_is_not_kept(servi
     assert MARK not in stored(service)
 
 
+def test_what_a_held_user_was_answered_is_not_blanked(service, admin):
+    reader = service.key(role="reader", user_id="witness")
+    ingest(service, admin, "ledger", "The ledger of the mill lists nine sacks of rye.")
+    said = service.request(
+        "POST", "/v1/chat", headers=reader, json={"message": "What does the ledger of the mill list?"}
+    ).json()
+    assert said["citations"]
+    held = hold(service, admin, kind="user", target="witness")
+    assert forget(service, admin, "document", "ledger").json()["error"]["code"] == "on_hold"
+    assert service.request("GET", "/v1/documents/ledger", headers=admin).status_code == 200
+    delete(service, admin, f"/v1/holds/{held}")
+    assert forget(service, admin, "document", "ledger").json()["removed"]["answers"] == 1
+
+
+def test_a_request_that_is_repeated_after_its_document_was_forgotten_is_answered(service, admin):
+    who = {**admin, "Idempotency-Key": "finches"}
+    body = {"documents": [{"id": "finches", "text": "Finches sing."}]}
+    first = service.request("POST", INGEST, headers=who, json=body).json()["documents"][0]
+    assert first["status"] == "created"
+    forget(service, admin, "document", "finches")
+    again = service.request("POST", INGEST, headers=who, json=body)
+    assert (again.status_code, again.json()["documents"][0]["document_id"]) == (202, "finches")
+    assert service.request("GET", "/v1/documents/finches", headers=admin).status_code == 404
+
+
 def test_receipts_of_a_period_are_told_and_name_nobody(service):
     admin = service.key("Reporters", user_id="reporter")
     ingest(service, admin, "memo", "A memo.")

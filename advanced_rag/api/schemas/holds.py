@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from advanced_rag.api.schemas.base import Answer, Name, Schema
 from advanced_rag.models.holds import ForgetKind, HoldKind
@@ -11,6 +11,10 @@ from advanced_rag.models.holds import ForgetKind, HoldKind
 
 class HoldRequest(Schema):
     """What must not be deleted, and why; a hold of the whole tenant names nothing else."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"kind": "document", "target": "handbook", "reason": "case 7"}]}
+    )
 
     kind: HoldKind
     target: Name | None = None
@@ -43,6 +47,8 @@ class HoldList(Answer):
 
 class ForgetRequest(Schema):
     """What is to be forgotten: a document or a user, by id."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"kind": "document", "target": "handbook"}]})
 
     kind: ForgetKind
     target: Name
