@@ -13,7 +13,7 @@ from advanced_rag.exceptions import NotFoundError, OnHoldError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.holds import ForgetKind, Hold, HoldKind, Receipt
 from advanced_rag.models.identity import Principal, cache_scope
-from advanced_rag.models.jobs import Job, new_job
+from advanced_rag.models.jobs import SUPERSEDED, SUPERSEDED_MESSAGE, Job, new_job
 from advanced_rag.services.index import Index
 from advanced_rag.services.removal import Removal
 from advanced_rag.services.sql import Sql
@@ -21,6 +21,7 @@ from advanced_rag.storage.database import TenantTransaction
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.forgetting import ForgettingRepository
 from advanced_rag.storage.holds import HoldRepository, ReceiptRepository
+from advanced_rag.storage.job_log import JobLog
 from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository
 from advanced_rag.storage.tables import now
@@ -28,12 +29,12 @@ from advanced_rag.storage.tables import now
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What was in SQL of something: how much, by kind; who was answered from it; jobs whose files go, purges of vectors."""
+    """What was in SQL of something: how much, by kind; who was answered from it; jobs that ended, purges of vectors."""
 
     document_ids: list[str]
     counts: dict[str, int]
     readers: set[str]
-    jobs: list[str]
+    ended: list[Job]
     purges: list[Job]
 
 
@@ -76,11 +77,11 @@ class ForgetService:
             self._index.forget_queries(cache_scope(principal.tenant, target))
         tenant = principal.tenant
         traces, receipt = await self._database.write(tenant, lambda t: self._remove(t, principal, kind, target))
-        files = await self._removal.count_files(tenant, traces.jobs)
-        await self._removal.remove_files(tenant, traces.jobs)
+        ids, job_ids = traces.document_ids, [job.id for job in traces.ended]
+        files = await self._removal.count_files(tenant, job_ids)
+        await self._removal.remove_files(tenant, job_ids)
         await self._removal.purge_soon(tenant, traces.purges)
-        ids = traces.document_ids
-        left = await self._removal.left(tenant, ids, traces.jobs, lambda t: count_traces(t, kind, target, ids))
+        left = await self._removal.left(tenant, ids, job_ids, lambda t: count_traces(t, kind, target, ids))
         proven = replace(receipt, removed={**receipt.removed, "files": files}, left={**receipt.left, **left})
         proven = self._signed(proven)
         await self._database.write(tenant, lambda t: ReceiptRepository(t).settle(proven))
@@ -98,6 +99,7 @@ class ForgetService:
         if not any(traces.counts.values()):
             raise NotFoundError("there is no trace of it")
         JobRepository(transaction, self._owner).add(traces.purges, lease_s=self._lease_s)
+        self._removal.purge_late(transaction, traces.ended)
         named, unknown = named_in_receipts(self._secret, kind, target), dict.fromkeys((*traces.counts, "vectors", "files"))
         receipt = self._signed(Receipt(str(uuid.uuid4()), kind, named, principal.user_id, now(), traces.counts, unknown, ""))
         ReceiptRepository(transaction).add(receipt)
@@ -110,22 +112,21 @@ class ForgetService:
 def remove_traces(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: Sequence[str]) -> Traces:
     """Remove some documents, and the user if it is one, from SQL."""
     traces = ForgettingRepository(transaction)
-    DocumentRepository(transaction).hold(
-        ids
-    )  # an answer that is kept meanwhile is there before, or sees what became of them
+    # An answer that is being kept is there before, or sees what became of its sources.
+    DocumentRepository(transaction).hold(ids)
     counts = count_traces(transaction, kind, target, ids)
     quotations = traces.quotations(ids)
     traces.blank(quotations)
-    jobs: list[str] = []
+    ended: list[Job] = []
     purges: list[Job] = []
     for document_id in ids:
-        floor, ended = traces.forget_document(document_id)
-        jobs += ended
+        ended += JobLog(transaction).end_all(document_id, SUPERSEDED, SUPERSEDED_MESSAGE)
+        floor = traces.forget_document(document_id)
         if floor is not None:
             purges.append(new_job(transaction.tenant, "purge", document_id, 0, floor))
     if kind == "user":
         traces.forget_user(target)
-    return Traces(list(ids), counts, {item.user_id for item in quotations}, jobs, purges)
+    return Traces(list(ids), counts, {item.user_id for item in quotations}, ended, purges)
 
 
 def count_traces(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: Sequence[str]) -> dict[str, int]:

@@ -84,8 +84,14 @@ class Removal:
         ]
         JobRepository(transaction, self._owner).add([item.purge for item in buried], lease_s=self._lease_s)
         ended = [job for item in buried for job in item.ended]
+        self.purge_late(transaction, ended)
         log.tell([job.news("failed", job.stage or "received", code=SUPERSEDED) for job in ended])
         return buried
+
+    def purge_late(self, transaction: TenantTransaction, ended: Sequence[Job]) -> None:
+        """Queue purges of what workers may write until they learn that a job has ended, or are lost before they do."""
+        purges = [new_job(transaction.tenant, "purge", job.document_id, job.start, job.below) for job in ended]
+        JobRepository(transaction, self._owner).add(purges, delay_s=self._lease_s)
 
     async def clear(self, tenant: TenantId, buried: Sequence[Buried]) -> bool:
         """Remove the files of deleted documents, and purge their vectors; False where these stay queued."""

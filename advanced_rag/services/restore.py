@@ -151,8 +151,8 @@ def _forget_in(transaction: TenantTransaction, files: FileStore, secret: bytes, 
     }
     for kind, key in sorted(found):
         removed = remove_traces(transaction, kind, key, [key] if kind == "document" else traces.owned(key))
-        for job_id in removed.jobs:
-            files.remove(transaction.tenant, job_id)
+        for job in removed.ended:
+            files.remove(transaction.tenant, job.id)
     for receipt in newer:
         repository.add(receipt)
     return len(found)

@@ -74,15 +74,15 @@ class ForgettingRepository:
         )
         return any(versions[row.id] < row.version_floor for row in self._connection.execute(found))
 
-    def forget_document(self, document_id: str) -> tuple[int | None, list[str]]:
-        """Delete all that hangs on a document; returns the floor below which no version may return, and which jobs it had.
+    def forget_document(self, document_id: str) -> int | None:
+        """Delete all that hangs on a document; returns the floor below which no version may return, None if it has no row.
 
-        There is no floor if it has no row. Its id stays with that floor, so that nothing older comes back.
+        Its id stays with that floor, so that nothing older comes back.
         """
         held = select(documents.c.last_version).where(documents.c.tenant_id == self._tenant, documents.c.id == document_id)
         last = self._connection.execute(held.with_for_update()).scalar_one_or_none()
         if last is None:
-            return None, []
+            return None
         floor = int(last) + 1
         self._connection.execute(
             update(documents)
@@ -101,11 +101,10 @@ class ForgettingRepository:
                 history_from=0,
             )
         )
-        own = (jobs.c.tenant_id == self._tenant, *_work_on(document_id))
-        ended = list(self._connection.execute(delete(jobs).where(*own).returning(jobs.c.id)).scalars())
+        self._delete(jobs, *_work_on(document_id))
         self._delete(document_versions, document_versions.c.document_id == document_id)
         self._delete(document_access, document_access.c.document_id == document_id)
-        return floor, ended
+        return floor
 
     def count_document(self, document_id: str) -> dict[str, int]:
         """Return how many rows tell of a document, by table."""
