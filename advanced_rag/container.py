@@ -133,6 +133,7 @@ async def open_container(
             await jobs.release_all()  # the lock on the data directory proves that nobody else works on them
             await container.reindex.release_all()
         if is_new:
+            await jobs.start_over()
             await _fill(container, announce)
         if settings.examples.ingest:
             await ingest_examples(container.ingest, container.documents, announce)

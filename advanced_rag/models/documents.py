@@ -30,13 +30,15 @@ class Source:
 class Origin:
     """What the text of a ``version`` brings along: the hash that tells its content, and what is known of its file.
 
-    It is taken only while the document stands as it did: at its ``current`` version, and the ``last`` one there is.
+    It is taken only while the document stands as it did: at its ``current`` version, with the content of ``current_hash``,
+    and the ``last`` one there is.
     """
 
     version: int
     content_hash: str
     source: Mapping[str, Any] | None
     current: int
+    current_hash: str | None
     last: int
 
     @property

@@ -26,7 +26,8 @@ class Hold:
 class Receipt:
     """That something was forgotten: how much of it there was, and what was left when the stores were asked afterwards.
 
-    ``target`` is a keyed digest: the receipt tells whoever knows the id, and nobody else.
+    A count of None could not be taken yet: what may be left there is queued to be purged. ``target`` is a keyed digest: the
+    receipt tells whoever knows the id, and nobody else.
     """
 
     id: str
@@ -35,5 +36,5 @@ class Receipt:
     forgotten_by: str
     at: datetime
     removed: Mapping[str, int]
-    left: Mapping[str, int]
+    left: Mapping[str, int | None]
     digest: str

@@ -5,7 +5,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +20,14 @@ from advanced_rag.models.documents import TenantId
 from advanced_rag.models.index import Generation
 from advanced_rag.storage.archive import ArchiveWriter, Manifest, writing
 from advanced_rag.storage.backup import Snapshot, snapshotting
+from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.vectors import VectorStore
+from advanced_rag.telemetry.logs import get_logger
 
 FILES_FOLDER = "files"
 _PAGE = 200
+_TRIES = 3
+_log = get_logger(__name__)
 
 
 def back_up(settings: Settings, path: Path, *, with_vectors: bool, announce: Callable[[str], None]) -> Manifest:
@@ -31,9 +35,8 @@ def back_up(settings: Settings, path: Path, *, with_vectors: bool, announce: Cal
 
     Raises BackupError, DatabaseUnavailableError; with vectors also VectorStoreError, StartupError for a Milvus Lite in use.
     """
-    with writing(path) as archive, _kept_files(settings.data_dir / FILES_FOLDER) as files, ExitStack() as stack:
-        snapshot = stack.enter_context(snapshotting(settings.database_url, settings.database))
-        files.keep()  # once more: those that came between the first look and the snapshot
+    with writing(path) as archive, _kept_files(settings.files_folder) as files, ExitStack() as stack:
+        snapshot = _begun(settings, files, stack)
         for shape in snapshot.shapes:
             announce(f"backing up {shape.name}")
             archive.add_lines(table_member(shape.name), snapshot.lines(shape))
@@ -51,6 +54,23 @@ def back_up(settings: Settings, path: Path, *, with_vectors: bool, announce: Cal
         )
         archive.close(manifest)
     return manifest
+
+
+def _begun(settings: Settings, files: "_KeptFiles", stack: ExitStack) -> Snapshot:
+    """Open a snapshot, with every file that waits in it: one that came and went while it was opened has another opened."""
+    for tries_left in reversed(range(_TRIES)):
+        files.keep()
+        opened = stack.enter_context(ExitStack())
+        snapshot = opened.enter_context(snapshotting(settings.database_url, settings.database))
+        files.keep()
+        missing = files.missing(snapshot.waiting())
+        if not missing:
+            break
+        if tries_left:
+            opened.close()
+        else:
+            _log.error("files_not_backed_up", files=missing, advice="run the backup where uploads.folder is")
+    return snapshot
 
 
 def table_member(name: str) -> str:
@@ -141,6 +161,11 @@ class _KeptFiles:
             with suppress(FileExistsError, FileNotFoundError):
                 _link(file, second)
 
+    def missing(self, jobs: Iterable[tuple[TenantId, str]]) -> int:
+        """Return how many jobs have no file here."""
+        kept = FileStore(self._kept)
+        return sum(not kept.path(tenant, job_id).exists() for tenant, job_id in jobs)
+
     def add_to(self, archive: ArchiveWriter) -> None:
         """Copy the files into a backup."""
         for second in sorted(path for path in self._kept.rglob("*") if path.is_file()):
@@ -160,7 +185,8 @@ def _link(file: Path, second: Path) -> None:
 @contextmanager
 def _kept_files(source: Path) -> Iterator[_KeptFiles]:
     with ExitStack() as stack:
-        beside = source.parent if source.parent.is_dir() else None  # on the same disk, where a second name needs no copy
+        # On the same disk, where a second name needs no copy.
+        beside = source.parent if os.access(source.parent, os.W_OK) else None
         kept = stack.enter_context(tempfile.TemporaryDirectory(prefix="backup-", dir=beside))
         files = _KeptFiles(source, Path(kept))
         files.keep()

@@ -1,28 +1,41 @@
 """Legal holds and forgetting: what must stay stays, and what must go leaves a receipt that it is gone."""
 
-import asyncio
 import hashlib
 import hmac
 import json
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from advanced_rag.exceptions import NotFoundError, OnHoldError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.holds import ForgetKind, Hold, HoldKind, Receipt
 from advanced_rag.models.identity import Principal, cache_scope
-from advanced_rag.models.jobs import Job, new_job
+from advanced_rag.models.jobs import SUPERSEDED, SUPERSEDED_MESSAGE, Job, new_job
 from advanced_rag.services.index import Index
 from advanced_rag.services.removal import Removal
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.forgetting import ForgettingRepository
 from advanced_rag.storage.holds import HoldRepository, ReceiptRepository
+from advanced_rag.storage.job_log import JobLog
 from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository
 from advanced_rag.storage.tables import now
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What was in SQL of something: how much, by kind; who was answered from it; jobs that ended, purges of vectors."""
+
+    document_ids: list[str]
+    counts: dict[str, int]
+    readers: set[str]
+    ended: list[Job]
+    purges: list[Job]
 
 
 class ForgetService:
@@ -60,61 +73,71 @@ class ForgetService:
 
         Raises NotFoundError when there is no trace of it, OnHoldError.
         """
-        if kind == "document":
-            return await self._forget_documents(principal, kind, target, [target])
-        self._index.forget_queries(cache_scope(principal.tenant, target))
-        own = await self._database.read(principal.tenant, lambda t: ForgettingRepository(t).owned(target))
-        return await self._forget_documents(principal, kind, target, own)
-
-    async def _forget_documents(self, principal: Principal, kind: ForgetKind, target: str, ids: list[str]) -> Receipt:
+        if kind == "user":
+            self._index.forget_queries(cache_scope(principal.tenant, target))
         tenant = principal.tenant
-        removed, purges = await self._database.write(tenant, lambda t: self._remove(t, kind, target, ids))
-        if not any(removed.values()):
-            raise NotFoundError("there is no trace of it")
-        await self._removal.purge(tenant, purges)
-        left = await self._database.read(tenant, lambda t: _count(t, kind, target, ids))
-        left["vectors"] = sum(await asyncio.gather(*(self._index.count(tenant, document_id) for document_id in ids)))
-        receipt = self._receipt(kind, target, principal.user_id, removed, left)
-        await self._database.write(tenant, lambda t: ReceiptRepository(t).add(receipt))
-        return receipt
+        traces, receipt = await self._database.write(tenant, lambda t: self._remove(t, principal, kind, target))
+        ids, job_ids = traces.document_ids, [job.id for job in traces.ended]
+        files = await self._removal.count_files(tenant, job_ids)
+        await self._removal.remove_files(tenant, job_ids)
+        await self._removal.purge_soon(tenant, traces.purges)
+        left = await self._removal.left(tenant, ids, job_ids, lambda t: count_traces(t, kind, target, ids))
+        proven = replace(receipt, removed={**receipt.removed, "files": files}, left={**receipt.left, **left})
+        proven = self._signed(proven)
+        await self._database.write(tenant, lambda t: ReceiptRepository(t).settle(proven))
+        return proven
 
     def _remove(
-        self, transaction: TenantTransaction, kind: ForgetKind, target: str, ids: list[str]
-    ) -> tuple[dict[str, int], list[Job]]:
-        """Remove what is in SQL, and queue the purge of what is in the index: a crash in between leaves it queued."""
+        self, transaction: TenantTransaction, principal: Principal, kind: ForgetKind, target: str
+    ) -> tuple[Traces, Receipt]:
+        """Remove what is in SQL, queue the purge of what is in the index, and keep a receipt: a crash undoes none of it."""
+        ids = [target] if kind == "document" else ForgettingRepository(transaction).owned(target)
         _check_holds(transaction, kind, target, ids)
-        removed, floors = remove_traces(transaction, kind, target, ids)
-        purges = [new_job(transaction.tenant, "purge", document_id, 0, floor) for document_id, floor in floors.items()]
-        JobRepository(transaction, self._owner).add(purges, lease_s=self._lease_s)
-        return removed, purges
+        traces = remove_traces(transaction, kind, target, ids)
+        if any(HoldRepository(transaction).is_held(user_id=user_id) for user_id in traces.readers):
+            raise OnHoldError("a legal hold keeps what was said from a document")
+        if not any(traces.counts.values()):
+            raise NotFoundError("there is no trace of it")
+        JobRepository(transaction, self._owner).add(traces.purges, lease_s=self._lease_s)
+        self._removal.purge_late(transaction, traces.ended)
+        named, unknown = named_in_receipts(self._secret, kind, target), dict.fromkeys((*traces.counts, "vectors", "files"))
+        receipt = self._signed(Receipt(str(uuid.uuid4()), kind, named, principal.user_id, now(), traces.counts, unknown, ""))
+        ReceiptRepository(transaction).add(receipt)
+        return traces, receipt
 
-    def _receipt(
-        self, kind: ForgetKind, target: str, by: str, removed: Mapping[str, int], left: Mapping[str, int]
-    ) -> Receipt:
-        named = named_in_receipts(self._secret, kind, target)
-        receipt = Receipt(str(uuid.uuid4()), kind, named, by, now(), removed, left, digest="")
+    def _signed(self, receipt: Receipt) -> Receipt:
         return replace(receipt, digest=signature(self._secret, receipt))
 
 
-def remove_traces(
-    transaction: TenantTransaction, kind: ForgetKind, target: str, ids: Sequence[str]
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Remove some documents, and the user if it is one, from SQL.
-
-    Returns how much there was, by kind, and for each document the version below which its vectors have to go.
-    """
+def remove_traces(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: Sequence[str]) -> Traces:
+    """Remove some documents, and the user if it is one, from SQL."""
     traces = ForgettingRepository(transaction)
-    removed: dict[str, int] = {}
-    floors: dict[str, int] = {}
+    # An answer that is being kept is there before, or sees what became of its sources.
+    DocumentRepository(transaction).hold(ids)
+    counts = count_traces(transaction, kind, target, ids)
+    quotations = traces.quotations(ids)
+    traces.blank(quotations)
+    ended: list[Job] = []
+    purges: list[Job] = []
     for document_id in ids:
-        found = {**traces.count_document(document_id), "answers": traces.forget_quotations(document_id)}
-        removed = {name: removed.get(name, 0) + count for name, count in found.items()}
+        ended += JobLog(transaction).end_all(document_id, SUPERSEDED, SUPERSEDED_MESSAGE)
         floor = traces.forget_document(document_id)
         if floor is not None:
-            floors[document_id] = floor
+            purges.append(new_job(transaction.tenant, "purge", document_id, 0, floor))
     if kind == "user":
-        removed |= {f"user_{name}": count for name, count in traces.forget_user(target).items()}
-    return removed, floors
+        traces.forget_user(target)
+    return Traces(list(ids), counts, {item.user_id for item in quotations}, ended, purges)
+
+
+def count_traces(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: Sequence[str]) -> dict[str, int]:
+    """Count what SQL has of some documents, and of the user if it is one."""
+    traces = ForgettingRepository(transaction)
+    counts = Counter({"answers": len(traces.quotations(ids))})
+    for document_id in ids:
+        counts.update({**traces.count_document(document_id), "jobs": traces.count_jobs(document_id)})
+    if kind == "user":
+        counts.update({f"user_{name}": count for name, count in traces.count_user(target).items()})
+    return dict(counts)
 
 
 def named_in_receipts(secret: bytes, kind: ForgetKind, target: str) -> str:
@@ -134,13 +157,3 @@ def _check_holds(transaction: TenantTransaction, kind: ForgetKind, target: str, 
         raise OnHoldError("a legal hold keeps a document")
     if kind == "user" and holds.is_held(user_id=target):
         raise OnHoldError("a legal hold keeps what is this user's")
-
-
-def _count(transaction: TenantTransaction, kind: ForgetKind, target: str, ids: list[str]) -> dict[str, int]:
-    traces = ForgettingRepository(transaction)
-    left: dict[str, int] = {}
-    for document_id in ids:
-        left = {name: left.get(name, 0) + count for name, count in traces.count_document(document_id).items()}
-    if kind == "user":
-        left |= {f"user_{name}": count for name, count in traces.count_user(target).items()}
-    return left

@@ -171,18 +171,21 @@ class Intake:
         repository, jobs = DocumentRepository(transaction), JobRepository(transaction, self._owner)
         states = repository.lock([item.document.id for item in prepared])
         settled, refused = _settle(transaction, principal, prepared, states)
+        unchanged = _unchanged_of(JobLog(transaction), prepared, states)
         room = Room(UsageRepository(transaction))
         taken = Intaken()
         labels: list[Job] = []
         for item in prepared:
             key, state = item.document.id, states[item.document.id]
-            error = refused.get(key) or _unfit(item, state) or _no_room(room, item, state)
+            error = refused.get(key) or _unfit(item, state)
+            if error is None and key not in unchanged:
+                error = _no_room(room, item)
             if error is not None:
                 settled.pop(key, None)
                 taken.admitted.append(
                     Admitted(key, item.job_id, "failed", error_code=error.code, error_message=error.message)
                 )
-            elif state.content_hash == item.content_hash:
+            elif key in unchanged:
                 taken.admitted.append(_unchanged(item, state))
                 if settled[key].is_changed:
                     labels.append(label_job(transaction.tenant, key, state.current_version or 0))
@@ -253,7 +256,8 @@ def _unfit(item: _Prepared, state: DocumentState) -> RagError | None:
     origin = item.document.origin
     if origin is None:
         return None
-    if (origin.current, origin.last) != (state.current_version, state.last_version):
+    now = (state.current_version, state.content_hash, state.last_version)
+    if (origin.current, origin.current_hash, origin.last) != now:
         return ConflictError("the document was changed or deleted meanwhile")
     return None if item.spans else NoTextError()
 
@@ -267,9 +271,13 @@ def _carry_pages(transaction: TenantTransaction, prepared: Sequence[_Prepared], 
             PageRepository(transaction).carry(item.job.document_id, origin.version, item.job.start)
 
 
-def _no_room(room: Room, item: _Prepared, state: DocumentState) -> RagError | None:
-    if state.content_hash == item.content_hash:
-        return None
+def _unchanged_of(log: JobLog, prepared: Sequence[_Prepared], states: Mapping[str, DocumentState]) -> set[str]:
+    """Return the documents that are what they were, and stay so: a version on its way would replace what came last."""
+    same = [item.document.id for item in prepared if states[item.document.id].content_hash == item.content_hash]
+    return {key for key in same if not log.is_ingesting(key)}
+
+
+def _no_room(room: Room, item: _Prepared) -> RagError | None:
     size = item.document.source.bytes if item.document.source else len(item.document.text.encode())
     return room.take(item.document.id, Holdings(1, len(item.spans), size))
 

@@ -103,6 +103,10 @@ class JobWorker:
         """Take over the jobs of a process that is known to be gone."""
         await self._database.write_across(lambda c: JobRepository(c, self._owner).release(everybody=True))
 
+    async def start_over(self) -> None:
+        """Have ingestions that are under way indexed from their beginning: the index is a new one."""
+        await self._database.write_across(lambda c: JobRepository(c, self._owner).start_over())
+
     async def _dispatch(self) -> None:
         """Hand out what is due, each batch to a slot that is free."""
         while True:

@@ -1,7 +1,7 @@
 """The way out: documents are deleted in SQL, then what is left of them in the index is purged."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advanced_rag.exceptions import OnHoldError, RagError
@@ -11,7 +11,7 @@ from advanced_rag.models.identity import Principal, Reader
 from advanced_rag.models.jobs import SUPERSEDED, SUPERSEDED_MESSAGE, Job, new_job
 from advanced_rag.services.index import Index
 from advanced_rag.services.sql import Sql
-from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.database import TenantTransaction, TenantWork
 from advanced_rag.storage.documents import DocumentRepository
 from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.forgetting import ForgettingRepository
@@ -62,9 +62,11 @@ class Removal:
         if removed is None:
             return None
         buried, found = removed
-        files = await asyncio.to_thread(self._count_files, buried.ended)
+        job_ids = [job.id for job in buried.ended]
+        files = await self.count_files(tenant, job_ids)
         await self.clear(tenant, [buried])
-        return DeletionReceipt(now(), {**found, "files": files}, await self._left(tenant, buried, found))
+        left = await self.left(tenant, [document_id], job_ids, lambda t: ForgettingRepository(t).count_document(document_id))
+        return DeletionReceipt(now(), {**found, "files": files}, dict.fromkeys(found) | left)
 
     def bury(
         self, transaction: TenantTransaction, document_ids: Sequence[str], reader: Reader, by: str | None
@@ -82,28 +84,41 @@ class Removal:
         ]
         JobRepository(transaction, self._owner).add([item.purge for item in buried], lease_s=self._lease_s)
         ended = [job for item in buried for job in item.ended]
+        self.purge_late(transaction, ended)
         log.tell([job.news("failed", job.stage or "received", code=SUPERSEDED) for job in ended])
         return buried
 
+    def purge_late(self, transaction: TenantTransaction, ended: Sequence[Job]) -> None:
+        """Queue purges of what workers may write until they learn that a job has ended, or are lost before they do."""
+        purges = [new_job(transaction.tenant, "purge", job.document_id, job.start, job.below) for job in ended]
+        JobRepository(transaction, self._owner).add(purges, delay_s=self._lease_s)
+
     async def clear(self, tenant: TenantId, buried: Sequence[Buried]) -> bool:
         """Remove the files of deleted documents, and purge their vectors; False where these stay queued."""
-        for job in (job for item in buried for job in item.ended):
-            await asyncio.to_thread(self._files.remove, tenant, job.id)
+        await self.remove_files(tenant, [job.id for item in buried for job in item.ended])
         return await self.purge_soon(tenant, [item.purge for item in buried])
 
-    async def _left(self, tenant: TenantId, buried: Buried, names: Iterable[str]) -> dict[str, int | None]:
-        """Ask the stores what they still have of a document; who does not answer is told of by None."""
-        document_id = buried.purge.document_id
-        left: dict[str, int | None] = dict.fromkeys((*names, "vectors"))
+    async def left(
+        self, tenant: TenantId, document_ids: Sequence[str], job_ids: Sequence[str], count: TenantWork[dict[str, int]]
+    ) -> dict[str, int | None]:
+        """Ask the stores what they still have of documents, SQL by ``count``; what is not answered is None, or missing."""
+        left: dict[str, int | None] = {"vectors": None, "files": await self.count_files(tenant, job_ids)}
         try:
-            left |= await self._database.read(tenant, lambda t: ForgettingRepository(t).count_document(document_id))
-            left["vectors"] = await self._index.count(tenant, document_id)
+            left |= await self._database.read(tenant, count)
+            left["vectors"] = sum(await asyncio.gather(*(self._index.count(tenant, key) for key in document_ids)))
         except RagError as error:
-            _log.warning("deletion_not_proven", code=error.code)
-        return {**left, "files": await asyncio.to_thread(self._count_files, buried.ended)}
+            _log.warning("removal_not_proven", code=error.code)
+        return left
 
-    def _count_files(self, jobs: Sequence[Job]) -> int:
-        return sum(self._files.path(job.tenant, job.id).exists() for job in jobs)
+    async def count_files(self, tenant: TenantId, job_ids: Sequence[str]) -> int:
+        """Return how many files of jobs there are."""
+        paths = [self._files.path(tenant, job_id) for job_id in job_ids]
+        return await asyncio.to_thread(lambda: sum(path.exists() for path in paths))
+
+    async def remove_files(self, tenant: TenantId, job_ids: Sequence[str]) -> None:
+        """Remove the files of jobs."""
+        for job_id in job_ids:
+            await asyncio.to_thread(self._files.remove, tenant, job_id)
 
     async def purge_soon(self, tenant: TenantId, jobs: Sequence[Job]) -> bool:
         """Purge at once; what cannot be done now stays queued, and is told of by False."""

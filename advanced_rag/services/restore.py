@@ -1,14 +1,16 @@
 """Restoring a backup into an empty installation: all of it, or nothing."""
 
 import base64
+import io
 import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 import orjson
@@ -36,6 +38,7 @@ from advanced_rag.storage.archive import Archive, Manifest, reading
 from advanced_rag.storage.backup import Restoration, restoring
 from advanced_rag.storage.collections import IndexRow, Vectors
 from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.forgetting import ForgettingRepository
 from advanced_rag.storage.holds import ReceiptRepository
 from advanced_rag.storage.hydration import hydrate
@@ -71,7 +74,7 @@ def restore(settings: Settings, path: Path, receipts: Receipts, announce: Callab
                 announce(f"restoring {shape.name}")
                 restoration.load(shape, archive.lines(table_member(shape.name)))
             generations = restoration.finish()
-            _restore_files(archive, settings)
+            _restore_files(archive, settings, undo)
             forgotten = _forget_again(restoration, settings, receipts) if receipts else 0
             if manifest.vectors:
                 announce("restoring the index")
@@ -90,24 +93,38 @@ def read_receipts(path: Path) -> list[Receipt]:
         raise BackupError(f"{path}: no answer of /v1/receipts ({type(error).__name__})") from error
 
 
-def _restore_files(archive: Archive, settings: Settings) -> None:
+def _restore_files(archive: Archive, settings: Settings, undo: ExitStack) -> None:
     for member in archive.manifest.members:
         path = PurePosixPath(member.name)
-        is_secret = member.name == SECRET_FILE and settings.auth.secret is None
-        if is_secret or (path.parts[0] == FILES_FOLDER and ".." not in path.parts):
-            _write(archive, member.name, settings.data_dir / path)
+        if member.name == SECRET_FILE and settings.auth.secret is None:
+            _write(archive, member.name, settings.data_dir / SECRET_FILE, undo)
+        elif path.parts[0] == FILES_FOLDER and ".." not in path.parts:
+            _write(archive, member.name, settings.files_folder.joinpath(*path.parts[1:]), undo)
 
 
-def _write(archive: Archive, name: str, target: Path) -> None:
+def _write(archive: Archive, name: str, target: Path, undo: ExitStack) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            shutil.copyfileobj(archive.file(name), file)
-            file.flush()
-            os.fsync(file.fileno())
+        before = target.read_bytes() if name == SECRET_FILE and target.is_file() else None
+        undo.callback(_take_back, target, before)
+        _put(target, archive.file(name))
     except OSError as error:
         raise BackupError(f"{target}: cannot be written ({error.strerror})") from error
+
+
+def _put(target: Path, content: IO[bytes]) -> None:
+    target.unlink(missing_ok=True)
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        shutil.copyfileobj(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _take_back(target: Path, before: bytes | None) -> None:
+    with suppress(OSError):
+        target.unlink(missing_ok=True)
+        if before is not None:
+            _put(target, io.BytesIO(before))
 
 
 def _forget_again(restoration: Restoration, settings: Settings, receipts: Receipts) -> int:
@@ -118,10 +135,11 @@ def _forget_again(restoration: Restoration, settings: Settings, receipts: Receip
         raise BackupError(f"the backup has no tenant {sorted(unknown)[0]}")
     if any(signature(secret, item) != item.digest for items in receipts.values() for item in items):
         raise BackupError("the receipts were not made by this installation, or were changed")
-    return sum(_forget_in(restoration.of(tenants[name]), secret, items) for name, items in receipts.items())
+    files = FileStore(settings.files_folder)
+    return sum(_forget_in(restoration.of(tenants[name]), files, secret, items) for name, items in receipts.items())
 
 
-def _forget_in(transaction: TenantTransaction, secret: bytes, receipts: Sequence[Receipt]) -> int:
+def _forget_in(transaction: TenantTransaction, files: FileStore, secret: bytes, receipts: Sequence[Receipt]) -> int:
     """Forget what receipts name that are not in the backup, and keep them; returns how much was found of it."""
     repository = ReceiptRepository(transaction)
     newer = [receipt for receipt in receipts if not repository.has(receipt.id)]
@@ -132,7 +150,9 @@ def _forget_in(transaction: TenantTransaction, secret: bytes, receipts: Sequence
         (kind, key) for kind, ids in named.items() for key in ids if (kind, named_in_receipts(secret, kind, key)) in wanted
     }
     for kind, key in sorted(found):
-        remove_traces(transaction, kind, key, [key] if kind == "document" else traces.owned(key))
+        removed = remove_traces(transaction, kind, key, [key] if kind == "document" else traces.owned(key))
+        for job in removed.ended:
+            files.remove(transaction.tenant, job.id)
     for receipt in newer:
         repository.add(receipt)
     return len(found)

@@ -32,7 +32,7 @@ class Retention:
         self._failed_days = failed_days
 
     async def run(self) -> None:
-        """Let go of what is due now, as far as one comes in a few seconds; the rest is for the next time."""
+        """Let go of some of all that is due now, as far as one comes in a few seconds; the rest is for the next time."""
         own, moment, deadline = self._settings, now(), Deadline.after(_LONGEST_S)
         aged, failed = moment - timedelta(days=own.version_days), moment - timedelta(days=self._failed_days)
         tombstones = moment - timedelta(days=own.tombstone_days)
@@ -43,19 +43,19 @@ class Retention:
         await self._expire(deadline)
 
     async def _sweep(self, drop: Callable[[Transaction], int], deadline: Deadline) -> None:
-        dropped = 1
-        while dropped and not deadline.has_passed:
-            dropped = await self._database.write_across(drop)
-            if dropped:
-                _log.info("versions_dropped", versions=dropped)
+        while dropped := await self._database.write_across(drop):
+            _log.info("versions_dropped", versions=dropped)
+            if deadline.has_passed:
+                return
 
     async def _expire(self, deadline: Deadline) -> None:
-        gone = 1
-        while gone and not deadline.has_passed:
-            due = await self._database.read_across(lambda t: RetentionBook(t).expired(now(), _DOCUMENTS))
-            gone = 0
-            for tenant, items in groupby(sorted(due), key=itemgetter(0)):
-                gone += await self._expire_in(tenant, [document_id for _, document_id in items])
+        while await self._expire_some() and not deadline.has_passed:
+            pass
+
+    async def _expire_some(self) -> int:
+        due = await self._database.read_across(lambda t: RetentionBook(t).expired(now(), _DOCUMENTS))
+        of_tenants = groupby(sorted(due), key=itemgetter(0))
+        return sum([await self._expire_in(tenant, [key for _, key in items]) for tenant, items in of_tenants])
 
     async def _expire_in(self, tenant: TenantId, document_ids: list[str]) -> int:
         def bury(transaction: TenantTransaction) -> list[Buried]:

@@ -1,14 +1,17 @@
 """Conversations: each belongs to one user, and nobody else learns that it is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from advanced_rag.exceptions import NotFoundError
-from advanced_rag.models.chat import Message, Session, Turn
+from advanced_rag.models.chat import Message, Session, Source, Turn
 from advanced_rag.models.documents import Page
 from advanced_rag.models.identity import Principal
 from advanced_rag.resilience.deadline import Deadline
 from advanced_rag.services.sql import Sql
+from advanced_rag.storage.database import TenantTransaction
+from advanced_rag.storage.forgetting import FORGOTTEN, ForgettingRepository
 from advanced_rag.storage.sessions import SessionRepository
 
 T = TypeVar("T")
@@ -57,17 +60,20 @@ class SessionService:
     async def add_turn(self, principal: Principal, session_id: str | None, turn: Turn) -> tuple[str, str]:
         """Keep a question and its answer, in a session or a new one; returns the ids of the session and the answer.
 
-        Raises NotFoundError when the session has been deleted meanwhile.
+        Of what was forgotten while the answer was made, nothing is kept. Raises NotFoundError when the session has been
+        deleted meanwhile.
         """
 
-        def add(repository: SessionRepository) -> tuple[str, str]:
+        def add(transaction: TenantTransaction) -> tuple[str, str]:
+            kept = _blanked(turn) if _is_forgotten(transaction, turn.lineage.sources) else turn
+            repository = SessionRepository(transaction, principal.user_id)
             if session_id is None:
-                session = repository.create(turn.question[:_TITLE_CHARS])
+                session = repository.create(kept.question[:_TITLE_CHARS])
             else:
                 session = _found(repository.get(session_id, lock=True))
-            return session.id, repository.add_turn(session.id, turn)
+            return session.id, repository.add_turn(session.id, kept)
 
-        return await self._write(principal, add)
+        return await self._database.write(principal.tenant, add)
 
     async def lineage(self, principal: Principal, message_id: str) -> dict[str, Any]:
         """Return what made an answer; raises NotFoundError."""
@@ -92,6 +98,18 @@ class SessionService:
         return await self._database.write(
             principal.tenant, lambda transaction: work(SessionRepository(transaction, principal.user_id))
         )
+
+
+def _is_forgotten(transaction: TenantTransaction, sources: Sequence[Source]) -> bool:
+    versions: dict[str, int] = {}
+    for source in sources:
+        versions[source.document_id] = min(source.version, versions.get(source.document_id, source.version))
+    return bool(versions) and ForgettingRepository(transaction).is_forgotten(versions)
+
+
+def _blanked(turn: Turn) -> Turn:
+    lineage = replace(turn.lineage, sources=())
+    return replace(turn, question=FORGOTTEN, answer=FORGOTTEN, citations=(), lineage=lineage)
 
 
 def _found(session: Session | None) -> Session:

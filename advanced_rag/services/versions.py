@@ -47,8 +47,11 @@ class VersionService:
         """Return a version as what is to be ingested to bring it back; raises NotFoundError."""
 
         def look(transaction: TenantTransaction) -> DocumentInput:
+            # First where it stands: what changes after that is noticed when the version is taken in.
+            state = DocumentRepository(transaction).states([document_id]).get(document_id)
             found = _version(transaction, principal, document_id, version)
-            state = DocumentRepository(transaction).states([document_id])[document_id]
+            if state is None:
+                raise NotFoundError("no such version")
             document = replace(found.document, metadata=_as_told(found.document.metadata))
             return _again(document, found, state, found.content_hash)
 
@@ -111,7 +114,8 @@ def _as_told(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def _again(document: DocumentVersion, found: VersionInfo, state: DocumentState, content_hash: str) -> DocumentInput:
     """Return a text that was stored before as what is to be ingested."""
-    origin = Origin(found.document.version, content_hash, found.source, state.current_version or 0, state.last_version)
+    current = state.current_version or 0
+    origin = Origin(found.document.version, content_hash, found.source, current, state.content_hash, state.last_version)
     return DocumentInput(document.document_id, document.title, found.text, document.metadata, document.domain, origin=origin)
 
 

@@ -42,6 +42,7 @@ from advanced_rag.models.index import Generation
 from advanced_rag.storage.database import TenantTransaction, Transaction, open_engine, snapshot, transaction, translate
 from advanced_rag.storage.generations import GenerationRepository
 from advanced_rag.storage.inventory import visible_in
+from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.migrations import is_known, revision_of, take_turn, upgrade
 from advanced_rag.storage.rows import Kind, Shape, decode, encode
 from advanced_rag.storage.tables import (
@@ -113,6 +114,17 @@ class Snapshot(_EveryTenant):
         self.revision = revision
         self.shapes = shapes(connection)
 
+    def waiting(self) -> list[tuple[TenantId, str]]:
+        """Return tenant and id of the jobs that are to read a file."""
+        known = {shape.name: dict(shape.columns) for shape in self.shapes}
+        if "stage" not in known.get("jobs", ()):
+            return []
+        is_waiting = (jobs.c.kind == "ingest", jobs.c.stage == "received", jobs.c.state.in_(["queued", "running"]))
+        return [
+            (TenantId(row[0]), row[1])
+            for row in self._connection.execute(select(jobs.c.tenant_id, jobs.c.id).where(*is_waiting))
+        ]
+
     def lines(self, shape: Shape) -> Iterator[bytes]:
         """Yield the rows of a table."""
         columns = [
@@ -160,6 +172,7 @@ class Restoration(_EveryTenant):
         shared Milvus still holds, or what another restore put there, is never searched.
         """
         upgrade(self._connection)
+        JobRepository(Transaction(self._connection), "").start_over()
         self._connection.execute(
             update(jobs).where(jobs.c.state == "running").values(state="queued", owner=None, lease_until=None)
         )

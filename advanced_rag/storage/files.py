@@ -68,17 +68,20 @@ class FileStore:
                 unfinished.unlink(missing_ok=True)
 
     def remove(self, tenant: TenantId, job_id: str) -> None:
-        """Delete the file of a job, if there is one."""
-        with suppress(OSError):
-            self.path(tenant, job_id).unlink(missing_ok=True)
+        """Delete the file of a job, if there is one, and what a crash left of writing it."""
+        path = self.path(tenant, job_id)
+        for file in (path, path.with_name(path.name + _PART)):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
 
     def left(self, older_than_s: float) -> Iterator[tuple[TenantId, str]]:
-        """Yield the files that have been there for long: some may have lost their job in a crash."""
+        """Yield our files that have been there for long: some may have lost their job in a crash."""
         limit = time.time() - older_than_s
         for path in self._folder.glob("*/*"):
+            tenant, job_id = path.parent.name, path.name.removesuffix(_PART)
             with suppress(OSError):
-                if path.stat().st_mtime < limit:
-                    yield TenantId(path.parent.name), path.name.removesuffix(_PART)
+                if _TENANT.match(tenant) and _JOB_ID.match(job_id) and path.stat().st_mtime < limit:
+                    yield TenantId(tenant), job_id
 
 
 def _settle(unfinished: Path, path: Path) -> StoredFile:

@@ -1,6 +1,7 @@
 """Taking a document's or a user's traces out of SQL, and counting what is left of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, null, select, update
@@ -28,6 +29,16 @@ FORGOTTEN = "[forgotten]"
 _PAGE = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Quotation:
+    """Where an answer stands that was made of documents, and whose it is: the question is before it."""
+
+    answer_id: str
+    user_id: str
+    session_id: str
+    position: int
+
+
 class ForgettingRepository:
     """The traces in one tenant."""
 
@@ -35,14 +46,33 @@ class ForgettingRepository:
         self._connection = transaction.connection
         self._tenant = transaction.tenant
 
-    def forget_quotations(self, document_id: str) -> int:
-        """Blank the answers that were made of a document, and the questions they answered; returns how many answers."""
-        answers = [(row.id, row.session_id, row.position) for row in self._answers() if document_id in _documents_of(row)]
-        for answer_id, session_id, position in answers:
-            self._blank(messages.c.id == answer_id)
-            self._blank(messages.c.session_id == session_id, messages.c.position == position - 1)
-            self._blank_title(session_id)
-        return len(answers)
+    def quotations(self, document_ids: Collection[str]) -> list[Quotation]:
+        """Return the answers that were made of some documents."""
+        wanted = set(document_ids)
+        return [
+            Quotation(row.id, row.user_id, row.session_id, row.position)
+            for row in (self._answers() if wanted else ())
+            if wanted & _documents_of(row)
+        ]
+
+    def blank(self, quotations: Sequence[Quotation]) -> None:
+        """Blank answers, and the questions they answered."""
+        for item in quotations:
+            self._blank(messages.c.id == item.answer_id)
+            self._blank(messages.c.session_id == item.session_id, messages.c.position == item.position - 1)
+            self._blank_title(item.session_id)
+
+    def is_forgotten(self, versions: Mapping[str, int]) -> bool:
+        """Tell whether one of some versions of documents was forgotten; none of them will be while the transaction lasts."""
+        found = (
+            select(documents.c.id, documents.c.version_floor)
+            .where(
+                documents.c.tenant_id == self._tenant, documents.c.id.in_(list(versions)), documents.c.deleted_at.is_(None)
+            )
+            .order_by(documents.c.id)
+            .with_for_update(read=True)
+        )
+        return any(versions[row.id] < row.version_floor for row in self._connection.execute(found))
 
     def forget_document(self, document_id: str) -> int | None:
         """Delete all that hangs on a document; returns the floor below which no version may return, None if it has no row.
@@ -71,7 +101,7 @@ class ForgettingRepository:
                 history_from=0,
             )
         )
-        self._delete(jobs, jobs.c.document_id == document_id, jobs.c.kind != "purge")
+        self._delete(jobs, *_work_on(document_id))
         self._delete(document_versions, document_versions.c.document_id == document_id)
         self._delete(document_access, document_access.c.document_id == document_id)
         return floor
@@ -86,6 +116,10 @@ class ForgettingRepository:
             "pages": self._count(page_vectors, page_vectors.c.chunk_id.in_(pieces)),
             "access": self._count(document_access, document_access.c.document_id == document_id),
         }
+
+    def count_jobs(self, document_id: str) -> int:
+        """Return how many jobs tell of a document, and of the file it came as."""
+        return self._count(jobs, *_work_on(document_id))
 
     def owned(self, user_id: str) -> list[str]:
         """Return the private documents of a user."""
@@ -179,7 +213,15 @@ class ForgettingRepository:
     def _answers(self) -> Any:
         after = ""
         while rows := self._connection.execute(
-            select(messages.c.id, messages.c.session_id, messages.c.position, messages.c.citations, messages.c.lineage)
+            select(
+                messages.c.id,
+                sessions.c.user_id,
+                messages.c.session_id,
+                messages.c.position,
+                messages.c.citations,
+                messages.c.lineage,
+            )
+            .join(sessions, sessions.c.id == messages.c.session_id)
             .where(messages.c.tenant_id == self._tenant, messages.c.role == "assistant", messages.c.id > after)
             .order_by(messages.c.id)
             .limit(_PAGE)
@@ -206,6 +248,10 @@ class ForgettingRepository:
     def _count(self, table: Any, *conditions: Any) -> int:
         counted = select(func.count()).select_from(table).where(table.c.tenant_id == self._tenant, *conditions)
         return int(self._connection.execute(counted).scalar_one())
+
+
+def _work_on(document_id: str) -> tuple[Any, Any]:
+    return jobs.c.document_id == document_id, jobs.c.kind != "purge"
 
 
 def _documents_of(row: Any) -> set[str]:

@@ -113,6 +113,14 @@ class ReceiptRepository:
             )
         )
 
+    def settle(self, receipt: Receipt) -> None:
+        """Say what was removed and what was left, now that the stores were asked."""
+        self._connection.execute(
+            update(receipts)
+            .where(receipts.c.tenant_id == self._tenant, receipts.c.id == receipt.id)
+            .values(removed=dict(receipt.removed), left=dict(receipt.left), digest=receipt.digest)
+        )
+
     def has(self, receipt_id: str) -> bool:
         """Tell whether a receipt is there."""
         found = select(receipts.c.id).where(receipts.c.tenant_id == self._tenant, receipts.c.id == receipt_id)

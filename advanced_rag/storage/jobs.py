@@ -159,6 +159,10 @@ class JobRepository:
             )
         )
 
+    def start_over(self) -> None:
+        """Note of every ingestion that nothing of it is indexed: the index is a new one."""
+        self._connection.execute(update(jobs).where(jobs.c.state.in_(["queued", "running"])).values(done=0))
+
     def counts(self, tenant: TenantId | None = None) -> dict[str, int]:
         """Return how many jobs wait, run, or are dead: a tenant's, or everybody's."""
         statement = (

@@ -1,5 +1,6 @@
 """What is deleted leaves a receipt and a tombstone; what a filter matches goes at once; old things go in their time."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from sqlalchemy import select, update
 from advanced_rag.config import AuthSettings, DocumentSettings, JobSettings
 from advanced_rag.exceptions import VectorStoreError
 from advanced_rag.models.documents import DEFAULT_TENANT
+from advanced_rag.services import retention
 from advanced_rag.storage import tables
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
@@ -140,6 +142,35 @@ def test_what_was_on_its_way_ends_with_its_document(service, ann):
     assert "coming" not in there(service, ann)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "/v1/documents/owl", None),
+        ("POST", "/v1/documents/delete", {"filters": {"document_id": "owl"}, "dry_run": False}),
+        ("POST", "/v1/forget", {"kind": "document", "target": "owl"}),
+    ],
+)
+def test_what_a_worker_wrote_after_a_deletion_and_before_it_was_lost_goes_too(service, ann, monkeypatch, method, path, body):
+    ingest(service, ann, {"id": "owl", "text": "The owl hunts at night."})
+    taken = service.request("POST", "/v1/ingest", headers=ann, json={"documents": [{"id": "owl", "text": "It sleeps."}]})
+    assert taken.status_code == 202
+    index = service.container.index
+    add = index.add
+
+    async def late(*arguments):
+        assert (await service._http.request(method, path, headers=ann, json=body)).status_code == 200
+        await add(*arguments)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(index, "add", late)
+    with pytest.raises(asyncio.CancelledError):
+        service.run(service.container.worker.run_due())
+    assert service.run(index.count(DEFAULT_TENANT, "owl")) > 0
+    set_column(service, tables.jobs, {"run_after": 0.0}, state="queued")  # as if time had passed
+    service.run(service.container.worker.run_due())
+    assert service.run(index.count(DEFAULT_TENANT, "owl")) == 0
+
+
 def test_a_tombstone_tells_who_when_and_which_version(service, tenant):
     before = datetime.now(UTC)
     for text in ("One.", "Two."):
@@ -234,6 +265,17 @@ def test_a_document_that_expires_is_deleted_and_nothing_else_is(service, tenant)
     sweep(service)
     assert there(service, tenant) == {"later", "held", "free"}
     assert service.request("POST", "/v1/index/verify", headers=tenant, json={}).json()["agrees"]
+
+
+def test_however_much_is_due_some_of_everything_goes_each_time(service, tenant, monkeypatch):
+    monkeypatch.setattr(retention, "_LONGEST_S", 0.0)
+    ingest(service, tenant, {"id": "due", "text": "Due."})
+    for n in range(1, 5):
+        ingest(service, tenant, {"id": "book", "text": f"Edition {n}."})
+    expire(service, tenant, "due", LONG_AGO.isoformat())
+    sweep(service)
+    assert there(service, tenant) == {"book"}
+    assert kept_versions(service, tenant, "book") == [4, 3, 2]
 
 
 def expire(service: LiveService, who: dict[str, str], key: str, moment: str | None) -> Any:

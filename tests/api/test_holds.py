@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from advanced_rag.config import AuthSettings
+from advanced_rag.exceptions import VectorStoreError
 from advanced_rag.storage import tables
 from tests.conftest import make_data_dir, make_database
 from tests.support.live import LiveService
@@ -138,6 +139,92 @@ def test_a_forgotten_user_leaves_nothing_that_is_his_alone(service, admin):
     service.container.identities.users._known.clear()
     assert service.request("GET", "/v1/auth/me", headers=who).status_code == 401
     assert service.post("/v1/auth/login", email=body["email"], password=body["password"]).status_code == 401
+
+
+def test_there_is_a_receipt_while_the_index_does_not_answer_and_it_says_so(service, admin, monkeypatch):
+    def fails(*_):
+        raise VectorStoreError("down")
+
+    for broken in ("purge", "count"):
+        ingest(service, admin, f"while {broken}", "Herons fish at dawn.")
+        with monkeypatch.context() as patched:
+            patched.setattr(service.container.index.store, broken, fails)
+            receipt = forget(service, admin, "document", f"while {broken}").json()
+        left = dict(receipt["left"])
+        assert left.pop("vectors") == {"purge": 2, "count": None}[broken]
+        assert set(left.values()) == {0}
+        assert receipt in service.request("GET", "/v1/receipts", headers=admin).json()["receipts"]
+
+
+def test_a_receipt_is_there_from_the_moment_something_is_forgotten(service, admin, monkeypatch):
+    ingest(service, admin, "crash", "Storks nest on chimneys.")
+
+    async def crashes(*_):
+        raise RuntimeError("killed")
+
+    before = service.request("GET", "/v1/receipts", headers=admin).json()["receipts"]
+    with monkeypatch.context() as patched:
+        patched.setattr(service.container.removal, "purge_soon", crashes)
+        assert forget(service, admin, "document", "crash").status_code == 500
+    newest, *rest = service.request("GET", "/v1/receipts", headers=admin).json()["receipts"]
+    assert (rest, newest["removed"]["documents"], set(newest["left"].values())) == (before, 1, {None})
+
+
+def test_a_forgotten_document_leaves_no_file_that_waits(service, admin, monkeypatch):
+    async def later(*_):
+        raise VectorStoreError("down")
+
+    monkeypatch.setattr(service.container.index, "add", later)
+    parts = {"files": [("files", ("secret.txt", b"Kites hover."))], "data": {"documents": '[{"id": "waiting"}]'}}
+    (taken,) = service.request("POST", "/v1/ingest", headers=admin, **parts).json()["documents"]
+    file = service.container.files.path("default", taken["job_id"])
+    assert file.exists()
+    receipt = forget(service, admin, "document", "waiting").json()
+    assert (receipt["removed"]["files"], set(receipt["left"].values()), file.exists()) == (1, {0}, False)
+
+
+def test_an_answer_that_was_being_made_of_a_forgotten_document_is_not_kept(service, admin, monkeypatch):
+    reader = service.key(role="reader", user_id="slow reader")
+    ingest(service, admin, "crane", f"The {MARK} crane stands in the marsh.")
+    add_turn = service.container.sessions.add_turn
+
+    async def meanwhile(*arguments):
+        body = {"kind": "document", "target": "crane"}
+        answer = await service._http.request("POST", "/v1/forget", headers=admin, json=body)
+        assert set(answer.json()["left"].values()) == {0}
+        return await add_turn(*arguments)
+
+    monkeypatch.setattr(service.container.sessions, "add_turn", meanwhile)
+    said = service.request(
+        "POST", "/v1/chat", headers=reader, json={"message": f"Where does the {MARK} crane stand?"}
+    ).json()
+    assert said["answered"]
+    assert MARK not in stored(service)
+
+
+def test_what_a_held_user_was_answered_is_not_blanked(service, admin):
+    reader = service.key(role="reader", user_id="witness")
+    ingest(service, admin, "ledger", "The ledger of the mill lists nine sacks of rye.")
+    said = service.request(
+        "POST", "/v1/chat", headers=reader, json={"message": "What does the ledger of the mill list?"}
+    ).json()
+    assert said["citations"]
+    held = hold(service, admin, kind="user", target="witness")
+    assert forget(service, admin, "document", "ledger").json()["error"]["code"] == "on_hold"
+    assert service.request("GET", "/v1/documents/ledger", headers=admin).status_code == 200
+    delete(service, admin, f"/v1/holds/{held}")
+    assert forget(service, admin, "document", "ledger").json()["removed"]["answers"] == 1
+
+
+def test_a_request_that_is_repeated_after_its_document_was_forgotten_is_answered(service, admin):
+    who = {**admin, "Idempotency-Key": "finches"}
+    body = {"documents": [{"id": "finches", "text": "Finches sing."}]}
+    first = service.request("POST", INGEST, headers=who, json=body).json()["documents"][0]
+    assert first["status"] == "created"
+    forget(service, admin, "document", "finches")
+    again = service.request("POST", INGEST, headers=who, json=body)
+    assert (again.status_code, again.json()["documents"][0]["document_id"]) == (202, "finches")
+    assert service.request("GET", "/v1/documents/finches", headers=admin).status_code == 404
 
 
 def test_receipts_of_a_period_are_told_and_name_nobody(service):

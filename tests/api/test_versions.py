@@ -185,6 +185,32 @@ def test_nobody_restores_what_was_deleted_meanwhile(service, ann):
     assert service.request("GET", "/v1/documents/gone", headers=ann).status_code == 404
 
 
+def test_a_new_title_does_not_undo_metadata_that_were_changed_meanwhile(service, ann):
+    ingest(service, ann, id="both", text="The tide turns at six.", metadata={"n": 1})
+    titled = service.run(service.container.versions.change(_principal("ann"), "both", {"title": "Tides"}))
+    assert change(service, ann, "both", metadata={"n": 2})["status"] == "updated"
+    (taken,) = service.run(service.container.ingest.queue(_principal("ann"), [titled]))
+    assert (taken.status, taken.error_code) == ("failed", "conflict")
+    assert service.request("GET", "/v1/documents/both", headers=ann).json()["metadata"] == {"n": 2}
+
+
+def test_what_was_brought_back_last_wins_over_what_was_on_its_way(service, ann, monkeypatch):
+    ingest(service, ann, id="menu", text="Soup.")
+    index = service.container.index
+    add, answers = index.add, []
+
+    async def meanwhile(*arguments):
+        monkeypatch.setattr(index, "add", add)
+        path = "/v1/documents/menu/versions/1/restore?wait=true"
+        answers.append((await service._http.request("POST", path, headers=ann)).json()["documents"][0])
+        await add(*arguments)
+
+    monkeypatch.setattr(index, "add", meanwhile)
+    service.request("POST", INGEST, headers=ann, json={"documents": [{"id": "menu", "text": "Stew."}]})
+    assert [(item["status"], item["version"]) for item in answers] == [("replaced", 3)]
+    assert service.request("GET", "/v1/documents/menu", headers=ann).json()["text"] == "Soup."
+
+
 def _principal(user_id: str) -> Principal:
     return Principal(DEFAULT_TENANT, user_id, ROLES["writer"])
 

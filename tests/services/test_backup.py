@@ -3,14 +3,19 @@
 import asyncio
 import os
 import threading
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from advanced_rag.config import MilvusSettings, Settings
-from advanced_rag.exceptions import BackupError
+from advanced_rag.config import MilvusSettings, Settings, UploadSettings
+from advanced_rag.exceptions import BackupError, VectorStoreError
+from advanced_rag.models.documents import DEFAULT_TENANT
 from advanced_rag.opening import Opening
+from advanced_rag.services import backup, pipeline
 from advanced_rag.services.backup import back_up
+from advanced_rag.storage.backup import snapshotting
 from tests.conftest import make_database
 from tests.support.backups import (
     EVE,
@@ -30,6 +35,7 @@ from tests.support.backups import (
     settings_for,
     told,
 )
+from tests.support.live import LiveService
 from tests.support.milvus import running_milvus
 
 
@@ -95,14 +101,14 @@ def test_a_backup_is_of_one_moment_while_others_write(request, tmp_path, new_dat
         who = service.key()
         for n in range(20):
             ingest(service, who, f"early-{n}", f"Report {n}. " * 50)
-        backup = threading.Thread(target=saved, args=[first, tmp_path / "backup.tar"])
-        backup.start()
+        saving = threading.Thread(target=saved, args=[first, tmp_path / "backup.tar"])
+        saving.start()
         late = 0
-        while backup.is_alive() or late == 0:
+        while saving.is_alive() or late == 0:
             ingest(service, who, f"late-{late}", f"Report {late}. " * 50)
             ingest(service, who, f"early-{late % 20}", f"Changed {late}. " * 50)
             late += 1
-        backup.join()
+        saving.join()
     restored(second, tmp_path / "backup.tar")
     with live(second) as service:
         documents = told(service, who, "/v1/documents?limit=200")["documents"]
@@ -183,6 +189,88 @@ def test_files_that_wait_are_in_it_even_when_their_turn_comes_meanwhile(tmp_path
     assert files == [second.data_dir / "files" / "default" / "report.pdf"]
     assert files[0].read_bytes() == content
     assert [path.name for path in first.data_dir.glob("backup-*")] == []
+
+
+def waiting_file(service: LiveService, who: dict[str, str], name: str) -> Path:
+    """Upload a file; returns where it waits."""
+    parts = [("files", (name, b"Otters hold hands while they sleep."))]
+    (taken,) = service.request("POST", "/v1/ingest", headers=who, files=parts).json()["documents"]
+    return service.container.files.path(DEFAULT_TENANT, taken["job_id"])
+
+
+def test_files_wait_wherever_the_settings_say(tmp_path, new_data_dir):
+    first, second = (
+        settings_for(new_data_dir(name), uploads=UploadSettings(folder=tmp_path / f"{name} files"))
+        for name in ("first", "second")
+    )
+    with live(first) as service:
+        who = service.key()
+        assert waiting_file(service, who, "otters.txt").is_relative_to(first.files_folder)
+    restored(second, saved(first, tmp_path / "backup.tar"))
+    with live(second) as service:
+        assert service.run(service.container.worker.run_due()) == 1
+        assert [content for _, content in found(service, who, "sleeping animals")] == [OTTERS]
+
+
+def test_a_file_that_came_and_went_while_the_backup_began_is_missing_to_no_job(tmp_path, new_data_dir, monkeypatch):
+    first, second = settings_for(new_data_dir("first")), settings_for(new_data_dir("second"))
+    with live(first) as service:
+        who = service.key()
+        begun = []
+
+        @contextmanager
+        def busy(*arguments):
+            """A file is uploaded just before a snapshot, and read just after it."""
+            file = None if begun else waiting_file(service, who, "otters.txt")
+            with snapshotting(*arguments) as snapshot:
+                if file is not None:
+                    service.run(service.container.worker.run_due())
+                begun.append(snapshot)
+                yield snapshot
+
+        monkeypatch.setattr(backup, "snapshotting", busy)
+        saved(first, tmp_path / "backup.tar")
+    restored(second, tmp_path / "backup.tar")
+    with live(second) as service:
+        assert service.run(service.container.worker.run_due()) == 0
+        assert [content for _, content in found(service, who, "sleeping animals")] == [OTTERS]
+
+
+def test_what_was_indexed_in_part_is_whole_in_a_new_index(tmp_path, new_data_dir, monkeypatch):
+    monkeypatch.setattr(pipeline, "BATCH", 1)
+    first = settings_for(new_data_dir("first"))
+    long = "\n\n".join(f"# Chapter {n}\n\n" + f"Otters sleep in bay {n}. " * 60 for n in range(4))
+    with live(first) as service:
+        who = service.key()
+        body = {"documents": [{"id": "long", "text": long}]}
+        (taken,) = service.request("POST", "/v1/ingest", headers=who, json=body).json()["documents"]
+        index = service.container.index
+        add, parts = index.add, []
+
+        async def breaks(*arguments):
+            parts.append(arguments)
+            if len(parts) > 2:
+                raise VectorStoreError("down")
+            await add(*arguments)
+
+        monkeypatch.setattr(index, "add", breaks)
+        service.run(service.container.worker.run_due())
+        assert told(service, who, f"/v1/jobs/{taken['job_id']}")["progress"] > 0
+    for with_vectors in (False, True):
+        target = settings_for(new_data_dir(f"restored {with_vectors}"))
+        restored(target, saved(first, tmp_path / f"{with_vectors}.tar", with_vectors=with_vectors))
+        assert is_whole(target)
+    (first.data_dir / "milvus.db").unlink()
+    assert is_whole(first)
+
+
+def is_whole(settings: Settings) -> bool:
+    """Tell whether the index holds what was under way, once that is done."""
+    with open_database(settings) as connection:
+        connection.execute(text("UPDATE jobs SET run_after = 0"))
+    with live(settings) as service:
+        assert service.run(service.container.worker.run_due()) > 0
+        return agrees(service)
 
 
 def test_logins_end_with_a_restore(tmp_path, new_data_dir):

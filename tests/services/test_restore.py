@@ -132,9 +132,11 @@ def test_vectors_that_do_not_fit_leave_nothing_behind_either(tmp_path, new_data_
     tenant, chunk_id, _ = orjson.loads(lines)
     short = gzip.compress(orjson.dumps([tenant, chunk_id, "AAAAAA=="]) + b"\n")
     (tmp_path / "odd.tar").write_bytes(rewritten(path, members={"vectors/semantic.jsonl.gz": short}))
+    (second.data_dir / "auth.secret").write_text("00")
     with pytest.raises(VectorStoreRefusedError):
         restored(second, tmp_path / "odd.tar")
     assert tables_of(second) == set()
+    assert (second.data_dir / "auth.secret").read_text() == "00"
     restored(second, path)
     with live(second) as service:
         assert found(service, service.key(), "sleeping animals") == [("otters", OTTERS)]

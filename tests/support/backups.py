@@ -32,7 +32,7 @@ def settings_for(data_dir: Path, url: str | None = None, **changed: Any) -> Sett
 
 
 def live(settings: Settings) -> LiveService:
-    names = ("auth", "milvus")
+    names = ("auth", "milvus", "uploads")
     return LiveService(
         settings.data_dir,
         settings.database.url and settings.database.url.get_secret_value(),

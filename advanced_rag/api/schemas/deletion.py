@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from advanced_rag.api.schemas.base import Answer, Schema
 from advanced_rag.models.deletion import BulkDeletion, DeletionReceipt, Tombstone
@@ -14,6 +14,19 @@ class ReceiptOfDeletion(Answer):
 
     ``pending``: something is left, or a store did not answer (null); its purge is queued, and nobody finds it meanwhile.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "at": "2026-01-31T12:00:00Z",
+                    "state": "done",
+                    "removed": {"documents": 1, "versions": 2, "chunks": 9, "pages": 0, "access": 0, "files": 0},
+                    "left": {"documents": 0, "versions": 0, "chunks": 0, "pages": 0, "access": 0, "files": 0, "vectors": 0},
+                }
+            ]
+        }
+    )
 
     at: datetime
     state: Literal["done", "pending"]
@@ -43,6 +56,8 @@ class DeletedResponse(Answer):
 
 class BulkDeleteRequest(Schema):
     """Which documents to delete: those a filter matches, or all that the caller may see."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"filters": {"team": "office"}, "dry_run": True}]})
 
     filters: dict[str, Any] = Field(default_factory=dict, description="as in /v1/retrieve")
     all: bool = Field(default=False, description="every document; goes without filters")
@@ -110,6 +125,8 @@ class TombstonePage(Answer):
 
 class ExpiryIn(Schema):
     """When a document is to be deleted, with the offset from UTC; null: not by itself."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"expires_at": "2030-01-01T00:00:00Z"}]})
 
     expires_at: datetime | None
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from advanced_rag.api.schemas.base import Answer, Name, Schema
 from advanced_rag.models.holds import ForgetKind, HoldKind
@@ -11,6 +11,10 @@ from advanced_rag.models.holds import ForgetKind, HoldKind
 
 class HoldRequest(Schema):
     """What must not be deleted, and why; a hold of the whole tenant names nothing else."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"kind": "document", "target": "handbook", "reason": "case 7"}]}
+    )
 
     kind: HoldKind
     target: Name | None = None
@@ -44,12 +48,17 @@ class HoldList(Answer):
 class ForgetRequest(Schema):
     """What is to be forgotten: a document or a user, by id."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"kind": "document", "target": "handbook"}]})
+
     kind: ForgetKind
     target: Name
 
 
 class ReceiptOut(Answer):
-    """How much was removed, by kind, and how much was left when the stores were asked afterwards; signed."""
+    """How much was removed, by kind, and how much was left when the stores were asked afterwards; signed.
+
+    null: a store did not answer; what it may still have is queued to be purged, and nobody finds it meanwhile.
+    """
 
     id: str
     kind: ForgetKind
@@ -57,7 +66,7 @@ class ReceiptOut(Answer):
     forgotten_by: str
     at: datetime
     removed: dict[str, int]
-    left: dict[str, int]
+    left: dict[str, int | None]
     digest: str
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from advanced_rag.api.schemas.base import Answer, DomainName, Schema, not_blank
 from advanced_rag.models.documents import VersionInfo, VersionState
@@ -63,6 +63,8 @@ class VersionPage(Answer):
 
 class ChangeIn(Schema):
     """What is to change of a document, the rest stays; metadata are replaced as a whole, a domain of null is none."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"team": "reception"}}]})
 
     title: Title = ""
     metadata: dict[str, Any] = Field(default_factory=dict)

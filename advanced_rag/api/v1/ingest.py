@@ -169,7 +169,7 @@ async def _answer(context: RequestContext, response: Response, taken: Sequence[A
         return admitted(context, taken)
     job_ids = [item.job_id for item in taken]
     ended = await context.services.jobs.wait(context.tenant, job_ids, context.deadline.remaining())
-    if ended is None:
+    if ended is None or not ended.keys() >= set(job_ids):  # of a forgotten document there is no job either
         return admitted(context, taken)
     response.status_code = status.HTTP_200_OK
     return _ingested(context, [IngestedDocument.of_job(ended[item.job_id]) for item in taken])
