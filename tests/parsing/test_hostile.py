@@ -214,6 +214,11 @@ def test_depth_of_html_ends_nothing(parsed):
     assert "At last." in parsed(b"<p>First.</p>" + deep, "a.html").text
 
 
+@pytest.mark.parametrize("page", ["<p>a{}b</p>", "{}<p>a b</p>", "<table><tr><td>a{}b<td>c</table>"])
+def test_white_space_in_html_is_no_work(parsed, page):
+    assert "a b" in parsed(page.format(" \t" * 500_000).encode(), "a.html").text
+
+
 def test_a_size_that_lies_unpacks_no_more_than_it_says(refusal):
     data = bytearray(make_zip({"a.txt": ZEROS}))
     central = data.index(b"PK\x01\x02")
