@@ -26,7 +26,8 @@ _SIGNATURES: tuple[tuple[bytes, FileType], ...] = (
     (b"II*\x00", "image"),
     (b"MM\x00*", "image"),
 )
-_FOREIGN = (b"MZ", b"\x7fELF", b"{\\rtf", b"%!PS", b"7z\xbc\xaf", b"Rar!", b"GIF8", b"BZh", b"\xfd7zXZ", b"SQLite format")
+_PROGRAM = b"MZ"  # and zeros soon after: a text may begin with these letters
+_FOREIGN = (b"\x7fELF", b"{\\rtf", b"%!PS", b"7z\xbc\xaf", b"Rar!", b"GIF8", b"BZh", b"\xfd7zXZ", b"SQLite format")
 _TEXT_NAMES: dict[FileType, str] = {
     "html": "html htm xhtml",
     "markdown": "md markdown mdown",
@@ -58,7 +59,9 @@ _OFFICE_PARTS: tuple[tuple[str, FileType], ...] = (
     ("xl/workbook.bin", "sheets"),
     ("META-INF/container.xml", "epub"),
 )
+_PDF = b"%PDF-"
 _PDF_WITHIN = 1024  # readers look for the header in the first kilobyte
+_PDF_END = b"startxref"
 _RECORDS_BYTES = 2048
 _FILEPASS = 0x2F
 _TAR_MAGIC = slice(257, 262)
@@ -77,6 +80,8 @@ def detect(source: Source) -> FileType:
     """
     expected = _FAMILIES.get(extension(source.name))
     found = _by_content(source.data)
+    if found is None and _is_late_pdf(source.data, expected):
+        found = "pdf"
     if found is None and _is_foreign(source.data):
         raise TypeMismatchError if expected else UnsupportedFileTypeError
     family = _FAMILY_OF[found] if found else "text"
@@ -87,7 +92,7 @@ def detect(source: Source) -> FileType:
 
 
 def _by_content(data: bytes) -> FileType | None:
-    if b"%PDF-" in data[:_PDF_WITHIN]:
+    if data.startswith(_PDF):
         return "pdf"
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _type_of_zip(data)
@@ -96,6 +101,11 @@ def _by_content(data: bytes) -> FileType | None:
     if data[_TAR_MAGIC] == b"ustar":
         return "tar"
     return next((kind for signature, kind in _SIGNATURES if data.startswith(signature)), None)
+
+
+def _is_late_pdf(data: bytes, expected: Family | None) -> bool:
+    """Tell whether a PDF begins after some other bytes; texts speak of its header as well."""
+    return _PDF in data[:_PDF_WITHIN] and (expected == "pdf" or (expected is None and _PDF_END in data))
 
 
 def _type_of_zip(data: bytes) -> FileType:
@@ -143,7 +153,7 @@ def _asks_for_password(workbook: bytes) -> bool:
 
 def _is_foreign(data: bytes) -> bool:
     """Tell whether bytes are no text, as far as signatures and control characters show."""
-    if data.startswith(_FOREIGN):
+    if data.startswith(_FOREIGN) or (data.startswith(_PROGRAM) and b"\0" in data[:64]):
         return True
     if wide_encoding(data):
         return False

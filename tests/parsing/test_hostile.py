@@ -61,6 +61,25 @@ def test_a_name_that_lies(refusal, data, name):
 @pytest.mark.parametrize(
     ("data", "name"),
     [
+        (make_tar({"a.pdf": make_pdf([(None, "Hello")])}), "a.tar"),
+        (make_zip({"a.pdf": make_pdf([(None, "Hello")])}, zipfile.ZIP_STORED), "a.zip"),
+        (b"HEADER = '%PDF-'  # Hello", "a.py"),
+        (b"# Hello\n\nA file that begins with %PDF-1.7 is a PDF.", "a.md"),
+        (b"Hello, a file that begins with %PDF-1.7 is a PDF.", "a"),
+        (b"junk\n" + make_pdf([(None, "Hello")]), "a.pdf"),
+        (b"junk\n" + make_pdf([(None, "Hello")]), "a"),
+        (b"MZ;Hello\n12;Mainz", "a.csv"),
+    ],
+)
+def test_a_file_is_not_taken_for_what_is_in_it(parsed, data, name):
+    found = parsed(data, name)
+    assert "Hello" in found.text
+    assert (found.media_type == "application/pdf") == data.startswith(b"junk")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
         (b"MZ\x90\x00" + bytes(100), "a.exe"),
         (b"\x00\x01\x02\x03" * 30, "a"),
         (b"{\\rtf1 Hello}", "a.rtf"),
