@@ -72,7 +72,7 @@ class ParserPool:
         await asyncio.gather(*(child.kill() for child in children))
 
     async def _answer(self, request: bytes) -> bytes:
-        child = self._idle.pop() if self._idle else await _Child.start(self._settings)
+        child = self._rested() or await _Child.start(self._settings)
         self._busy.add(child)
         is_sound = False
         try:
@@ -90,6 +90,14 @@ class ParserPool:
                 await child.kill()
         return answer
 
+    def _rested(self) -> "_Child | None":
+        """Take a process that waits for work; one that was ended meanwhile is no fault of the next file."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_alive:
+                return child
+        return None
+
 
 _OUT_OF_MEMORY = orjson.dumps({"error": ParserOutOfMemoryError.code})
 
@@ -102,6 +110,11 @@ class _Child:
         self._max_bytes = max_bytes
         self._is_killed = False
         self.files = 0
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended, as far as is known."""
+        return self._process.returncode is None
 
     @classmethod
     async def start(cls, settings: ParsingSettings) -> "_Child":

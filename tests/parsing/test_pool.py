@@ -177,6 +177,18 @@ def test_a_process_that_dies_takes_its_file_along_and_no_other(endless, good, nu
     run(use)
 
 
+def test_a_process_that_dies_while_it_waits_takes_no_file_along(good):
+    async def use(pool: ParserPool) -> None:
+        await pool.parse(good, "good.docx")
+        (child,) = children()
+        child.kill()
+        while children():
+            await asyncio.sleep(0.01)
+        assert (await pool.parse(good, "good.docx")).text
+
+    run(use)
+
+
 def test_cancelling_ends_the_process(endless, good):
     async def use(pool: ParserPool) -> None:
         reading = asyncio.create_task(pool.parse(endless, "endless.txt"))
