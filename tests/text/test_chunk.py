@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,22 @@ def test_neighbours_share_whole_sentences():
     shared = text[second.start : first.end]
     assert shared.startswith("Sentence")
     assert shared.endswith("here.")
+
+
+@pytest.mark.parametrize("sentence", ["Sentence is here.\n", "no end ", "x" * 9])
+def test_a_text_is_tokenised_a_part_at_a_time(sentence):
+    class Watched(Words):
+        longest = 0
+
+        def offsets(self, text: str) -> list[tuple[int, int]]:
+            self.longest = max(self.longest, len(text))
+            return super().offsets(text)
+
+    words, text = Watched(), sentence * 30_000
+    spans = chunk_text(text, "t", words, ChunkLimits(64, 2, 0))
+    assert words.longest < 100_000
+    assert "".join("".join(text[span.start : span.end] for span in spans).split()) == "".join(text.split())
+    assert sum(span.tokens for span in spans) == words.count([text])[0]
 
 
 def test_a_hash_inside_code_is_no_heading():
