@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import struct
+import tarfile
 import zipfile
 
 import pytest
@@ -117,6 +118,17 @@ def test_more_members_or_bytes_than_an_archive_may_have(refusal):
     assert refusal(spread, "a.zip", archive={"max_members": 40}) == "archive_too_large"
     large = make_zip({f"{n}.txt": bytes(300_000) for n in range(5)}, zipfile.ZIP_STORED)
     assert refusal(large, "a.zip", archive={"max_bytes": 1_048_576}) == "archive_too_large"
+
+
+def test_a_sparse_file_is_as_large_as_it_says(refusal):
+    member = tarfile.TarInfo("a.txt")
+    member.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "0,5"}
+    member.pax_headers |= {"GNU.sparse.name": "a.txt", "GNU.sparse.size": str(1 << 40)}
+    member.size = 5
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member, io.BytesIO(b"Hello"))
+    assert refusal(packed.getvalue(), "a.tar") == "archive_too_large"
 
 
 def test_archives_in_archives(parsed, refusal):
