@@ -59,6 +59,14 @@ async def opened(pipe: Path) -> None:
             return
 
 
+async def ended(child: psutil.Process) -> None:
+    """Wait until a process is gone and the event loop has heard of it."""
+    is_gone = False
+    while not is_gone:
+        is_gone = not psutil.pid_exists(child.pid)
+        await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     path = tmp_path / "good.docx"
@@ -182,8 +190,7 @@ def test_a_process_that_dies_while_it_waits_takes_no_file_along(good):
         await pool.parse(good, "good.docx")
         (child,) = children()
         child.kill()
-        while children():
-            await asyncio.sleep(0.01)
+        await ended(child)
         assert (await pool.parse(good, "good.docx")).text
 
     run(use)
