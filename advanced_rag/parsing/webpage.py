@@ -5,6 +5,7 @@ import re
 import markdownify
 from lxml import etree, html
 
+from advanced_rag.file_errors import CorruptFileError
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
 from advanced_rag.parsing.encoding import decode
 
@@ -46,10 +47,12 @@ def _tree(text: str) -> html.HtmlElement | None:
     content = _PROLOGUE.sub("", text.replace("\0", ""))
     if not content.strip():
         return None
+    parser = html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     with corrupt_if_it_fails(etree.LxmlError):
-        return html.document_fromstring(
-            content, parser=html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
-        )
+        tree = html.document_fromstring(content, parser=parser)
+    if parser.error_log.filter_types(etree.ErrorTypes.ERR_RESOURCE_LIMIT):  # nested too deeply: the rest was not read
+        raise CorruptFileError
+    return tree
 
 
 def _remove_hidden(tree: html.HtmlElement) -> None:

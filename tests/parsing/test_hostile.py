@@ -245,6 +245,10 @@ def test_depth_of_html_ends_nothing(parsed):
     assert "At last." in parsed(b"<p>First.</p>" + deep, "a.html").text
 
 
+def test_html_that_cannot_be_read_to_its_end_is_not_read_in_part(refusal):
+    assert refusal(b"<p>First.</p>" + b"<font>line<br>" * 3000 + b"<p>At last.</p>", "a.html") == "corrupt_file"
+
+
 @pytest.mark.parametrize("page", ["<p>a{}b</p>", "{}<p>a b</p>", "<table><tr><td>a{}b<td>c</table>"])
 def test_white_space_in_html_is_no_work(parsed, page):
     assert "a b" in parsed(page.format(" \t" * 500_000).encode(), "a.html").text
