@@ -19,6 +19,7 @@ from advanced_rag.text.blocks import Block, split_blocks
 
 _LINE = re.compile(r"[^\n]*\n?")
 _PART_CHARS = 50_000  # tokenised at once: tokenizers take 150 bytes of memory a character, and let nothing else run
+_TOKEN_CHARS = 100  # are one token at most: some tokenizers take a word of a million letters for one that they do not know
 _LONG_SENTENCE_RULES_CHARS = 100_000  # beyond this a paragraph is no prose, and sentence rules only cost time
 
 
@@ -83,12 +84,17 @@ def chunk_text(
 
 
 class _TokenIndex:
-    """Tells where the tokens of one text begin."""
+    """Tells where the tokens of one text begin; what is very long counts as several."""
 
     def __init__(self, text: str, tokenizer: Tokenizer) -> None:
         self._starts = array("q")
+        last = 0
         for start, end in _cut(text):
-            self._starts.extend(start + first for first, _ in tokenizer.offsets(text[start:end]))
+            for first, _ in tokenizer.offsets(text[start:end]):
+                self._starts.extend(range(last + _TOKEN_CHARS, start + first, _TOKEN_CHARS))
+                last = start + first
+                self._starts.append(last)
+        self._starts.extend(range(last + _TOKEN_CHARS, len(text), _TOKEN_CHARS))
 
     def between(self, start: int, end: int) -> Sequence[int]:
         return self._starts[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
@@ -181,7 +187,8 @@ class _Packer:
         for first in range(0, len(starts), capacity):
             after = first + capacity
             end = starts[after] if after < len(starts) else unit.end
-            yield replace(unit, start=start, end=end, tokens=min(capacity, len(starts) - first))
+            if self._text[start:end].strip():
+                yield replace(unit, start=start, end=end, tokens=min(capacity, len(starts) - first))
             start = end
 
     def span(self, units: list[_Unit]) -> Span:

@@ -87,6 +87,20 @@ def test_a_text_is_tokenised_a_part_at_a_time(sentence):
     assert sum(span.tokens for span in spans) == words.count([text])[0]
 
 
+@pytest.mark.parametrize("middle", ["x" * 100_000, " " * 100_000, "漢" * 100_000], ids=["letters", "spaces", "signs"])
+def test_no_piece_is_very_long_whatever_the_tokenizer_takes_for_one_token(middle):
+    class Unknowing(Words):
+        def offsets(self, text: str) -> list[tuple[int, int]]:
+            return [found.span() for found in re.finditer(r"\S+", text)]
+
+    text = f"Before. {middle} After."
+    spans = chunk_text(text, "t", Unknowing(), ChunkLimits(64, 2, 8))
+    pieces = [text[span.start : span.end] for span in spans]
+    assert max(map(len, pieces)) <= 64 * 100
+    assert all(pieces)
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
 def test_a_hash_inside_code_is_no_heading():
     text = "# Real\n\n```sh\n# comment\nrun\n```\n"
     assert [span.headings for span in chunk_text(text, "Real", WORDS, ChunkLimits(64, 2, 0))] == [("Real",)]
