@@ -14,7 +14,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# Not to be believed where they are declared: a declaration in UTF-16 could not be read as it was, the others spell letters out.
+# Not to be believed: a declaration that is in UTF-16 itself could not be read as it was, and the others spell letters out.
 _UNBELIEVED = ("utf-16", "utf-32", "idna", "punycode", "unicode-escape", "raw-unicode-escape")
 _SAMPLE_BYTES = 65_536  # enough to tell encodings apart; guessing costs some 20 us a byte
 # In UTF-16, every second byte of European and Near Eastern scripts is a control character; in other text none is.
