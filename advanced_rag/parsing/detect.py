@@ -52,12 +52,12 @@ _FAMILY_OF: dict[FileType, Family] = {
     "pdf": "pdf", "word": "office", "slides": "office", "sheets": "office", "epub": "office", "outlook": "office",
     "zip": "archive", "tar": "archive", "gzip": "archive", "image": "image",
 }  # fmt: skip
-_OFFICE_PARTS: tuple[tuple[str, FileType], ...] = (
-    ("word/document.xml", "word"),
-    ("ppt/presentation.xml", "slides"),
-    ("xl/workbook.xml", "sheets"),
-    ("xl/workbook.bin", "sheets"),
-    ("META-INF/container.xml", "epub"),
+# Some services call the main part document2.xml: which one it is, relationships say.
+_OFFICE_PARTS: tuple[tuple[re.Pattern[str], FileType], ...] = (
+    (re.compile(r"word/document\d*\.xml"), "word"),
+    (re.compile(r"ppt/presentation\d*\.xml"), "slides"),
+    (re.compile(r"xl/workbook\.(xml|bin)"), "sheets"),
+    (re.compile(r"META-INF/container\.xml"), "epub"),
 )
 _PDF = b"%PDF-"
 _PDF_WITHIN = 1024  # readers look for the header in the first kilobyte
@@ -114,7 +114,7 @@ def _type_of_zip(data: bytes) -> FileType:
         mimetype = archive.read("mimetype")[:100] if "mimetype" in names and _is_small(archive, "mimetype") else b""
     if mimetype.startswith(b"application/vnd.oasis.opendocument."):
         return _type_of_open_document(mimetype)
-    return next((kind for part, kind in _OFFICE_PARTS if part in names), "zip")
+    return next((kind for part, kind in _OFFICE_PARTS if any(map(part.fullmatch, names))), "zip")
 
 
 def _is_small(archive: zipfile.ZipFile, name: str) -> bool:
