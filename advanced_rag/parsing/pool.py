@@ -118,18 +118,24 @@ class _Child:
 
     @classmethod
     async def start(cls, settings: ParsingSettings) -> "_Child":
-        """Start a process with an empty environment and no open files but its pipes, and send it the settings."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "advanced_rag.parsing.child",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-            start_new_session=True,
-            limit=_CHUNK_BYTES,
-        )
+        """Start a process with an empty environment and no open files but its pipes, and send it the settings.
+
+        Raises OverloadedError when the machine has no room for another process.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "advanced_rag.parsing.child",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                start_new_session=True,
+                limit=_CHUNK_BYTES,
+            )
+        except OSError as error:
+            raise OverloadedError("no process can be started to read files") from error
         child = cls(process, settings.max_text_chars * _BYTES_PER_CHAR + _MAX_REST_BYTES)
         child._send(settings.model_dump_json().encode())
         return child

@@ -196,6 +196,16 @@ def test_a_process_that_dies_while_it_waits_takes_no_file_along(good):
     run(use)
 
 
+def test_where_no_process_can_be_started_files_wait(good, monkeypatch):
+    async def use(pool: ParserPool) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(sys, "executable", str(good.with_name("nowhere")))
+            assert await code(pool, good) == "overloaded"
+        assert (await pool.parse(good, "good.docx")).text
+
+    run(use)
+
+
 def test_cancelling_ends_the_process(endless, good):
     async def use(pool: ParserPool) -> None:
         reading = asyncio.create_task(pool.parse(endless, "endless.txt"))
