@@ -9,7 +9,6 @@ from contextlib import suppress
 from advanced_rag.config import JobSettings
 from advanced_rag.exceptions import (
     EncoderError,
-    FileStoreError,
     JobLostError,
     OverloadedError,
     RagError,
@@ -38,7 +37,7 @@ UPKEEP: tuple[JobKind, ...] = ("purge", "label")
 _LONGEST_DELAY_S = 300.0
 _OUTAGE_DELAY_S = 5.0
 _OUTAGES = (UnavailableError, OverloadedError)
-_NO_OUTAGES = (EncoderError, FileStoreError, VectorStoreRefusedError)  # they will answer the same another time
+_NO_OUTAGES = (EncoderError, VectorStoreRefusedError)  # they will answer the same another time
 _FINAL = (FileError, StorageQuotaExceededError)
 _log = get_logger(__name__)
 

@@ -10,7 +10,7 @@ whoever takes it over goes on from there.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from advanced_rag.exceptions import EncoderMissingError, JobLostError
@@ -106,7 +106,7 @@ class Pipeline:
         if found is None:
             raise JobLostError("the document was deleted meanwhile")
         document, source = found
-        reading = await self._reader.read(job, await self._file(job), source)
+        reading = await self._reader.read(job, self._files.path(job.tenant, job.id), source)
         parsed, details = reading.parsed, reading.details()
         document = replace(document, title=document.title or parsed.title or _title(parsed, source["name"]))
         with stage("chunk"):
@@ -151,10 +151,8 @@ class Pipeline:
         if self._pages is None:
             raise EncoderMissingError("the pages were to be looked at, and no visual.model is set here")
         with stage("look"):
-            return replace(work, job=await self._pages.look(work.job, work.chunks, await self._file(work.job)))
-
-    async def _file(self, job: Job) -> Path:
-        return await asyncio.to_thread(self._files.readable, job.tenant, job.id)
+            path = self._files.path(work.job.tenant, work.job.id)
+            return replace(work, job=await self._pages.look(work.job, work.chunks, path))
 
     async def _write(self, tenant: TenantId, works: Sequence[Work]) -> None:
         """Embed and write chunks: small documents together, a large one in parts, noting how far it has come."""

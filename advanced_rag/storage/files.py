@@ -42,15 +42,6 @@ class FileStore:
             raise ValueError("not the name of a file of ours")
         return self._folder / tenant / job_id
 
-    def readable(self, tenant: TenantId, job_id: str) -> Path:
-        """Return where the file of a job is. Raises FileStoreError when it cannot be read here."""
-        path = self.path(tenant, job_id)
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise FileStoreError("the uploaded file is not in uploads.folder as this process sees it") from error
-        return path
-
     async def save(self, tenant: TenantId, job_id: str, parts: AsyncIterator[bytes]) -> StoredFile:
         """Write a file as it comes; it is there whole, and on the disk, or not at all. Raises FileStoreError."""
 

@@ -144,18 +144,6 @@ def test_an_outage_is_waited_for_however_long_it_lasts(idle):
     assert "error" not in job(idle, document)
 
 
-def test_a_worker_that_does_not_find_the_file_leaves_the_document_to_others(idle):
-    document = queue(idle)
-    (path,) = idle.container.settings.files_folder.glob("*/*")
-    elsewhere = path.rename(path.parent.parent / "elsewhere")
-    run_due(idle)
-    due_now(idle)
-    assert (job(idle, document)["status"], job(idle, document)["error"]["code"]) == ("queued", "file_store_unavailable")
-    elsewhere.rename(path)
-    run_due(idle)
-    assert job(idle, document)["status"] == "ready"
-
-
 def test_what_fails_again_and_again_is_dead_until_somebody_tries_it_again(idle):
     document = queue(idle)
     add = idle.container.index.add
