@@ -44,12 +44,16 @@ class Budget:
         """Return the whole budget of a file."""
         return cls(settings, settings.archive.max_members, settings.archive.max_bytes, settings.max_text_chars)
 
+    def check(self, size: int) -> None:
+        """Raise ArchiveTooLargeError where a part of some bytes would be too much."""
+        if size > self.size or not self.members:
+            raise ArchiveTooLargeError
+
     def spend(self, data: bytes) -> None:
         """Count a part that came out. Raises ArchiveTooLargeError."""
+        self.check(len(data))
         self.members -= 1
         self.size -= len(data)
-        if self.members < 0 or self.size < 0:
-            raise ArchiveTooLargeError
 
     def write(self, text: str) -> None:
         """Count text that was found. Raises TextTooLargeError."""
@@ -67,7 +71,7 @@ def parse_zip(source: Source, budget: Budget, parse: ParsePart) -> Draft:
 def parse_tar(source: Source, budget: Budget, parse: ParsePart) -> Draft:
     """Read all that is in a TAR; links and devices are passed over."""
     with corrupt_if_it_fails(tarfile.TarError), tarfile.open(fileobj=io.BytesIO(source.data), mode="r:") as archive:
-        return _draft("application/x-tar", _untarred(archive), budget, parse)
+        return _draft("application/x-tar", _untarred(archive, budget), budget, parse)
 
 
 def parse_gzip(source: Source, budget: Budget, parse: ParsePart) -> Draft:
@@ -131,9 +135,10 @@ def _unzipped(archive: zipfile.ZipFile) -> Iterator[Part]:
             yield info.filename, partial(read_member, archive, info)
 
 
-def _untarred(archive: tarfile.TarFile) -> Iterator[Part]:
+def _untarred(archive: tarfile.TarFile, budget: Budget) -> Iterator[Part]:
     for member in archive:
         if member.isfile():
+            budget.check(member.size)  # a sparse file is as large as it says
             yield member.name, partial(_extracted, archive, member)
 
 

@@ -14,9 +14,7 @@ _TABLE_LINE = re.compile(r"\s*\|.*\|\s*$")
 _FENCE = re.compile(r"\s{0,3}(```|~~~)")
 _NUMBER = re.compile(r"[($€£¥+-]*\d[\d.,/]*[%)]*$")
 _BLANKS = {"-", "\u2013", "\u2014", "*"}  # what tables write where there is no number
-_CODE_LINE = re.compile(
-    r".*(=.*|\)\s*);\s*$|.*[{}]\s*$|\s*(def|class|import|from|return|if|for|while|public|private|#include)\b.*[:;{)]\s*$"
-)
+_STATEMENT = re.compile(r"\s*(def|class|import|from|return|if|for|while|public|private|#include)\b")
 _FEWEST_LINES = 4  # fewer lines than this say nothing about what they are
 
 
@@ -59,6 +57,12 @@ def _code_lines(lines: list[str]) -> int:
     inside, count = False, 0
     for line in lines:
         is_fence = bool(_FENCE.match(line))
-        count += inside or is_fence or bool(_CODE_LINE.match(line[:500]))
+        count += inside or is_fence or _is_code(line[:500].rstrip())
         inside ^= is_fence
     return count
+
+
+def _is_code(line: str) -> bool:
+    if line.endswith(";") and ("=" in line or line[:-1].rstrip().endswith(")")):
+        return True
+    return line.endswith(("{", "}")) or (line.endswith((":", ";", ")")) and bool(_STATEMENT.match(line)))

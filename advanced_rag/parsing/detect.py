@@ -26,7 +26,8 @@ _SIGNATURES: tuple[tuple[bytes, FileType], ...] = (
     (b"II*\x00", "image"),
     (b"MM\x00*", "image"),
 )
-_FOREIGN = (b"MZ", b"\x7fELF", b"{\\rtf", b"%!PS", b"7z\xbc\xaf", b"Rar!", b"GIF8", b"BZh", b"\xfd7zXZ", b"SQLite format")
+_PROGRAM = b"MZ"  # and zeros soon after: a text may begin with these letters
+_FOREIGN = (b"\x7fELF", b"{\\rtf", b"%!PS", b"7z\xbc\xaf", b"Rar!", b"GIF8", b"BZh", b"\xfd7zXZ", b"SQLite format")
 _TEXT_NAMES: dict[FileType, str] = {
     "html": "html htm xhtml",
     "markdown": "md markdown mdown",
@@ -51,14 +52,16 @@ _FAMILY_OF: dict[FileType, Family] = {
     "pdf": "pdf", "word": "office", "slides": "office", "sheets": "office", "epub": "office", "outlook": "office",
     "zip": "archive", "tar": "archive", "gzip": "archive", "image": "image",
 }  # fmt: skip
-_OFFICE_PARTS: tuple[tuple[str, FileType], ...] = (
-    ("word/document.xml", "word"),
-    ("ppt/presentation.xml", "slides"),
-    ("xl/workbook.xml", "sheets"),
-    ("xl/workbook.bin", "sheets"),
-    ("META-INF/container.xml", "epub"),
+# Some services call the main part document2.xml: which one it is, relationships say.
+_OFFICE_PARTS: tuple[tuple[re.Pattern[str], FileType], ...] = (
+    (re.compile(r"word/document\d*\.xml"), "word"),
+    (re.compile(r"ppt/presentation\d*\.xml"), "slides"),
+    (re.compile(r"xl/workbook\.(xml|bin)"), "sheets"),
+    (re.compile(r"META-INF/container\.xml"), "epub"),
 )
+_PDF = b"%PDF-"
 _PDF_WITHIN = 1024  # readers look for the header in the first kilobyte
+_PDF_END = b"startxref"
 _RECORDS_BYTES = 2048
 _FILEPASS = 0x2F
 _TAR_MAGIC = slice(257, 262)
@@ -77,6 +80,8 @@ def detect(source: Source) -> FileType:
     """
     expected = _FAMILIES.get(extension(source.name))
     found = _by_content(source.data)
+    if found is None and _is_late_pdf(source.data, expected):
+        found = "pdf"
     if found is None and _is_foreign(source.data):
         raise TypeMismatchError if expected else UnsupportedFileTypeError
     family = _FAMILY_OF[found] if found else "text"
@@ -87,7 +92,7 @@ def detect(source: Source) -> FileType:
 
 
 def _by_content(data: bytes) -> FileType | None:
-    if b"%PDF-" in data[:_PDF_WITHIN]:
+    if data.startswith(_PDF):
         return "pdf"
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _type_of_zip(data)
@@ -98,13 +103,18 @@ def _by_content(data: bytes) -> FileType | None:
     return next((kind for signature, kind in _SIGNATURES if data.startswith(signature)), None)
 
 
+def _is_late_pdf(data: bytes, expected: Family | None) -> bool:
+    """Tell whether a PDF begins after some other bytes; texts speak of its header as well."""
+    return _PDF in data[:_PDF_WITHIN] and (expected == "pdf" or (expected is None and _PDF_END in data))
+
+
 def _type_of_zip(data: bytes) -> FileType:
     with corrupt_if_it_fails(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = set(archive.namelist())
         mimetype = archive.read("mimetype")[:100] if "mimetype" in names and _is_small(archive, "mimetype") else b""
     if mimetype.startswith(b"application/vnd.oasis.opendocument."):
         return _type_of_open_document(mimetype)
-    return next((kind for part, kind in _OFFICE_PARTS if part in names), "zip")
+    return next((kind for part, kind in _OFFICE_PARTS if any(map(part.fullmatch, names))), "zip")
 
 
 def _is_small(archive: zipfile.ZipFile, name: str) -> bool:
@@ -143,7 +153,7 @@ def _asks_for_password(workbook: bytes) -> bool:
 
 def _is_foreign(data: bytes) -> bool:
     """Tell whether bytes are no text, as far as signatures and control characters show."""
-    if data.startswith(_FOREIGN):
+    if data.startswith(_FOREIGN) or (data.startswith(_PROGRAM) and b"\0" in data[:64]):
         return True
     if wide_encoding(data):
         return False

@@ -14,6 +14,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# Not to be believed: a declaration that is in UTF-16 itself could not be read as it was, and the others spell letters out.
+_UNBELIEVED = ("utf-16", "utf-32", "idna", "punycode", "unicode-escape", "raw-unicode-escape")
 _SAMPLE_BYTES = 65_536  # enough to tell encodings apart; guessing costs some 20 us a byte
 # In UTF-16, every second byte of European and Near Eastern scripts is a control character; in other text none is.
 _CONTROLS = bytes(set(range(0x20)) - set(b"\t\n\r"))
@@ -50,10 +52,11 @@ def _by_mark(data: bytes) -> str | None:
 
 def _known(declared: str | None) -> str | None:
     try:
-        "".encode(declared or "")
+        "".encode(declared or "")  # or it is none of text
+        name = codecs.lookup(declared or "").name
     except (LookupError, ValueError):
         return None
-    return declared
+    return None if name.startswith(_UNBELIEVED) else name
 
 
 def _guess(data: bytes) -> str:

@@ -5,17 +5,20 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image, ImageSequence
 
 from advanced_rag.config import OcrSettings, ParsingSettings
-from advanced_rag.file_errors import CorruptFileError, OcrUnavailableError, TooManyPagesError
+from advanced_rag.file_errors import OcrUnavailableError, TooManyPagesError, UnrenderableError
 from advanced_rag.models.parsed import OCR_UNAVAILABLE, PageFeatures
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
 from advanced_rag.parsing.lines import to_markdown
 
-MAX_PIXELS = 25_000_000  # of one page: A3 at 300 dpi is 17 million
+OCR_STOPPED = "ocr_page_limit"
+MAX_PIXELS = 25_000_000  # of a page that is read: A3 at 300 dpi is 17 million
+MAX_STORED_PIXELS = 50_000_000  # of a picture as it comes: A4 at 600 dpi is 35 million, telephones take 48 million
 _DATA_DIRS = ("/usr/share/tesseract-ocr/5/tessdata", "/usr/share/tessdata", "/usr/local/share/tessdata")
 _FORMATS = ("PNG", "JPEG", "TIFF")
 
@@ -46,44 +49,48 @@ def opened_reader(settings: OcrSettings) -> Iterator[Reader]:
 
 
 def parse_image(source: Source, settings: ParsingSettings) -> Draft:
-    """Read a picture, or each picture of a TIFF; where that is not possible, say so in a note.
+    """Read a picture, or each picture of a TIFF; where that is not possible, or not for all, say so in a note.
 
-    Raises CorruptFileError, TooManyPagesError.
+    Raises CorruptFileError, TooManyPagesError, UnrenderableError for a picture that is too large.
     """
     with _opened(source.data) as image:
         frames = getattr(image, "n_frames", 1)
         media_type = Image.MIME[image.format or "TIFF"]
         if frames > settings.max_pages:
             raise TooManyPagesError
-        texts = _recognised(image, frames, settings.ocr)
-    pages = [Page(text, PageFeatures(len(text), image_share=1.0, is_recognised=True)) for text in texts or [""] * frames]
-    return Draft(media_type, pages, is_paged=frames > 1, notes=[] if texts else [OCR_UNAVAILABLE])
+        texts = _recognised(image, settings.ocr)
+    stopped = [OCR_STOPPED] if len(texts) < frames else []
+    notes = stopped if texts else [OCR_UNAVAILABLE]
+    texts += [""] * (frames - len(texts))
+    pages = [Page(text, PageFeatures(len(text), image_share=1.0, is_recognised=True)) for text in texts]
+    return Draft(media_type, pages, is_paged=frames > 1, notes=notes)
 
 
-def _recognised(image: Image.Image, frames: int, settings: OcrSettings) -> list[str]:
-    """Return the text of each picture; nothing where there is no recognition."""
+def _recognised(image: Image.Image, settings: OcrSettings) -> list[str]:
+    """Return the text of each picture, up to the limit; nothing where there is no recognition."""
     try:
         with opened_reader(settings) as reader:
-            if frames > settings.max_pages:
-                raise TooManyPagesError
-            return [to_markdown(reader(_gray(frame)), {}) for frame in ImageSequence.Iterator(image)]
+            frames = islice(ImageSequence.Iterator(image), settings.max_pages)
+            return [to_markdown(reader(_gray(frame)), {}) for frame in frames]
     except OcrUnavailableError:
         return []
 
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
-    with (
-        corrupt_if_it_fails(Image.DecompressionBombError),
-        Image.open(io.BytesIO(data), formats=_FORMATS) as image,
-    ):
-        yield image
+    try:
+        with corrupt_if_it_fails(), Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            yield image
+    except Image.DecompressionBombError:
+        raise UnrenderableError from None
 
 
 def _gray(frame: Image.Image) -> Image.Image:
-    if frame.width * frame.height > MAX_PIXELS:
-        raise CorruptFileError
-    return frame.convert("L")
+    pixels = frame.width * frame.height
+    if pixels > MAX_STORED_PIXELS:
+        raise UnrenderableError
+    gray = frame.convert("L")
+    return gray.reduce(2) if pixels > MAX_PIXELS else gray
 
 
 def is_available(settings: OcrSettings) -> bool:

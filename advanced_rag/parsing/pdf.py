@@ -22,9 +22,8 @@ from advanced_rag.models.parsed import OCR_UNAVAILABLE, PageFeatures
 from advanced_rag.parsing.classify import PICTURED, measure
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
 from advanced_rag.parsing.lines import title_key, to_markdown
-from advanced_rag.parsing.ocr import MAX_PIXELS, opened_reader
+from advanced_rag.parsing.ocr import MAX_PIXELS, OCR_STOPPED, opened_reader
 
-OCR_STOPPED = "ocr_page_limit"
 PAGES_UNREADABLE = "unreadable_pages"
 FEW_CHARS = 40  # letters and digits; a stamp or a page number on a scan
 _OBJECTS = 3000  # looked at on one page; drawings may have a million

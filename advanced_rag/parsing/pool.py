@@ -72,7 +72,7 @@ class ParserPool:
         await asyncio.gather(*(child.kill() for child in children))
 
     async def _answer(self, request: bytes) -> bytes:
-        child = self._idle.pop() if self._idle else await _Child.start(self._settings)
+        child = self._rested() or await _Child.start(self._settings)
         self._busy.add(child)
         is_sound = False
         try:
@@ -90,6 +90,14 @@ class ParserPool:
                 await child.kill()
         return answer
 
+    def _rested(self) -> "_Child | None":
+        """Take a process that waits for work; one that was ended meanwhile is no fault of the next file."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_alive:
+                return child
+        return None
+
 
 _OUT_OF_MEMORY = orjson.dumps({"error": ParserOutOfMemoryError.code})
 
@@ -103,20 +111,31 @@ class _Child:
         self._is_killed = False
         self.files = 0
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended, as far as is known."""
+        return self._process.returncode is None
+
     @classmethod
     async def start(cls, settings: ParsingSettings) -> "_Child":
-        """Start a process with an empty environment and no open files but its pipes, and send it the settings."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "advanced_rag.parsing.child",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-            start_new_session=True,
-            limit=_CHUNK_BYTES,
-        )
+        """Start a process with an empty environment and no open files but its pipes, and send it the settings.
+
+        Raises OverloadedError when the machine has no room for another process.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "advanced_rag.parsing.child",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                start_new_session=True,
+                limit=_CHUNK_BYTES,
+            )
+        except OSError as error:
+            raise OverloadedError("no process can be started to read files") from error
         child = cls(process, settings.max_text_chars * _BYTES_PER_CHAR + _MAX_REST_BYTES)
         child._send(settings.model_dump_json().encode())
         return child

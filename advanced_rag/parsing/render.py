@@ -13,8 +13,8 @@ import pypdfium2
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from advanced_rag.file_errors import UnrenderableError
+from advanced_rag.parsing.ocr import MAX_STORED_PIXELS
 
-MAX_PIXELS = 50_000_000  # of a picture as it is stored: A4 at 600 dpi is 35 million
 _IMAGE_FORMATS = ("PNG", "JPEG", "TIFF")
 _QUALITY = 90
 _WHITE = (255, 255, 255)
@@ -38,7 +38,7 @@ def render_image(source: Path | bytes, number: int, longest_side_px: int) -> byt
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with _translated(), Image.open(file, formats=_IMAGE_FORMATS) as image:
         image.seek(number)
-        if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > MAX_STORED_PIXELS:
             raise UnrenderableError
         image.draft("RGB", (longest_side_px, longest_side_px))  # a JPEG is unpacked at the size that is needed
         return _as_jpeg(ImageOps.exif_transpose(image), longest_side_px)

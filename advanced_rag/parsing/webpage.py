@@ -5,11 +5,12 @@ import re
 import markdownify
 from lxml import etree, html
 
+from advanced_rag.file_errors import CorruptFileError
 from advanced_rag.parsing.draft import Draft, Page, Source, corrupt_if_it_fails
 from advanced_rag.parsing.encoding import decode
 
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
-_PROLOGUE = re.compile(r"\s*<\?xml[^>]*\?>")
+_PROLOGUE = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _NOT_TEXT = "script style noscript template iframe object embed svg math canvas head select button textarea"
 _HIDING = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d]*[1-9])", re.IGNORECASE)
 # What stands around the text of a site; a document that was saved as HTML has none of it and is read whole.
@@ -17,6 +18,7 @@ _FURNITURE = (
     "//nav|//aside|//footer|//header|//main|//article|//form|//*[contains(@class, 'nav') or contains(@class, 'menu')]"
 )
 _DEEPEST = 200  # levels; markdownify calls itself for each
+_GAP = re.compile(r"[ \t\r\n]{2,}")
 
 
 def parse_webpage(source: Source) -> Draft:
@@ -42,13 +44,15 @@ def to_markdown(markup: str) -> str:
 
 
 def _tree(text: str) -> html.HtmlElement | None:
-    content = _PROLOGUE.sub("", text.replace("\0", ""), count=1)
+    content = _PROLOGUE.sub("", text.replace("\0", ""))
     if not content.strip():
         return None
+    parser = html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
     with corrupt_if_it_fails(etree.LxmlError):
-        return html.document_fromstring(
-            content, parser=html.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, huge_tree=True)
-        )
+        tree = html.document_fromstring(content, parser=parser)
+    if parser.error_log.filter_types(etree.ErrorTypes.ERR_RESOURCE_LIMIT):  # nested too deeply: the rest was not read
+        raise CorruptFileError
+    return tree
 
 
 def _remove_hidden(tree: html.HtmlElement) -> None:
@@ -74,6 +78,7 @@ def _main_text(tree: html.HtmlElement) -> str:
 
 def _all_text(tree: html.HtmlElement) -> str:
     _open_layout_tables(tree)
+    _close_gaps(tree)
     if _depth(tree) > _DEEPEST:
         return "\n\n".join(part.strip() for part in tree.itertext() if part.strip())
     with corrupt_if_it_fails(etree.LxmlError):
@@ -101,6 +106,20 @@ def _open_layout_tables(tree: html.HtmlElement) -> None:
 
 def _is_layout(table: html.HtmlElement) -> bool:
     return table.find(".//table") is not None or not table.xpath("boolean(.//tr[count(td|th) > 1])")
+
+
+def _close_gaps(tree: html.HtmlElement) -> None:
+    """Shorten white space that no reader sees: markdownify takes time with the square of its length."""
+    kept = set(tree.xpath("//pre/descendant-or-self::*"))
+    for element in tree.iter():
+        if element.text and element not in kept:
+            element.text = _GAP.sub(_gap, element.text)
+        if element.tail and element.getparent() not in kept:
+            element.tail = _GAP.sub(_gap, element.tail)
+
+
+def _gap(found: re.Match[str]) -> str:
+    return "\n" if "\n" in found.group() else " "
 
 
 def _depth(tree: html.HtmlElement) -> int:

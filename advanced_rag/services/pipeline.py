@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from advanced_rag.exceptions import JobLostError
+from advanced_rag.exceptions import EncoderMissingError, JobLostError
 from advanced_rag.file_errors import NoTextError
 from advanced_rag.models.documents import Chunk, DocumentVersion, TenantId
 from advanced_rag.models.jobs import SUPERSEDED, SUPERSEDED_MESSAGE, Job, JobNews, new_job
@@ -145,9 +145,11 @@ class Pipeline:
         return None if found is None or source is None else (found[0], source)
 
     async def _looked(self, work: Work) -> Work:
-        """Look at the pages of a version that goes the visual way."""
-        if self._pages is None or work.job.details.get("route") != "visual":
+        """Look at the pages of a version that goes the visual way; raises EncoderMissingError where that cannot be done."""
+        if work.job.details.get("route") != "visual":
             return work
+        if self._pages is None:
+            raise EncoderMissingError("the pages were to be looked at, and no visual.model is set here")
         with stage("look"):
             path = self._files.path(work.job.tenant, work.job.id)
             return replace(work, job=await self._pages.look(work.job, work.chunks, path))

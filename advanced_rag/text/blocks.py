@@ -7,9 +7,11 @@ from typing import Literal
 
 BlockKind = Literal["heading", "code", "table", "prose"]
 
-_HEADING = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
+_HEADING = re.compile(r"(#{1,6})[ \t]+(.+)")
 _FENCE = re.compile(r"[ ]{0,3}(```+|~~~+)")
 _TABLE_ROW = re.compile(r"[ ]{0,3}\|.*\|[ \t]*$")
+_MAX_HEADING_CHARS = 300  # it stands with every piece below it
+_TITLE_WITHIN_CHARS = 20_000  # a heading that comes later is that of a part
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ def split_blocks(text: str) -> list[Block]:
 
 
 def first_heading(text: str) -> str | None:
-    """Return the first heading of a text, None when it has none."""
-    found = (block.headings[-1] for block in split_blocks(text) if block.kind == "heading")
+    """Return the first heading near the start of a text, None when there is none."""
+    found = (block.headings[-1] for block in split_blocks(text[:_TITLE_WITHIN_CHARS]) if block.kind == "heading")
     return next(found, None)
 
 
@@ -100,4 +102,11 @@ def _end_of_fence(lines: list[_Line], start: int) -> int:
 
 def _heading(line: _Line) -> tuple[int, str]:
     found = _HEADING.match(line.text)
-    return (len(found.group(1)), found.group(2)) if found else (1, line.text)
+    return (len(found.group(1)), _said(found.group(2))) if found else (1, line.text)
+
+
+def _said(heading: str) -> str:
+    """Return what a heading says, without the marks that may close it."""
+    bare = heading.rstrip("#")
+    said = bare.rstrip() if bare.endswith((" ", "\t")) else heading
+    return said[:_MAX_HEADING_CHARS].rstrip()

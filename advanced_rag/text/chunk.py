@@ -1,9 +1,10 @@
 """Chunking: pieces of a text that fit the encoder, follow its structure, and overlap by whole sentences.
 
-The text is tokenised once; the size of any piece is then a difference of two positions in the list of tokens.
+The text is tokenised once, a part at a time; the size of any piece is then a difference of two positions among the tokens.
 """
 
 import re
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from advanced_rag.models.parsed import PageStart
 from advanced_rag.text.blocks import Block, split_blocks
 
 _LINE = re.compile(r"[^\n]*\n?")
+_PART_CHARS = 50_000  # tokenised at once: tokenizers take 150 bytes of memory a character, and let nothing else run
+_TOKEN_CHARS = 100  # are one token at most: some tokenizers take a word of a million letters for one that they do not know
 _LONG_SENTENCE_RULES_CHARS = 100_000  # beyond this a paragraph is no prose, and sentence rules only cost time
 
 
@@ -72,8 +75,8 @@ def chunk_text(
     Each span fits ``max_tokens`` together with its context. No span crosses a page, nor a heading unless what stands before
     it is small; only a sentence that is too long by itself is cut inside.
     """
-    tokens = _TokenIndex(tokenizer.offsets(text))
-    packer = _Packer(text, title, tokenizer, limits)
+    tokens = _TokenIndex(text, tokenizer)
+    packer = _Packer(text, title, tokenizer, tokens, limits)
     places = _Pages(pages)
     units = [unit for block in split_blocks(text) for unit in _units(text, block, tokens, places)]
     pieces = [packer.span(group) for group in packer.pack(units)]
@@ -81,13 +84,34 @@ def chunk_text(
 
 
 class _TokenIndex:
-    """Counts the tokens between two characters of one text."""
+    """Tells where the tokens of one text begin; what is very long counts as several."""
 
-    def __init__(self, offsets: list[tuple[int, int]]) -> None:
-        self._starts = [start for start, _ in offsets]
+    def __init__(self, text: str, tokenizer: Tokenizer) -> None:
+        self._starts = array("q")
+        last = 0
+        for start, end in _cut(text):
+            for first, _ in tokenizer.offsets(text[start:end]):
+                self._starts.extend(range(last + _TOKEN_CHARS, start + first, _TOKEN_CHARS))
+                last = start + first
+                self._starts.append(last)
+        self._starts.extend(range(last + _TOKEN_CHARS, len(text), _TOKEN_CHARS))
+
+    def between(self, start: int, end: int) -> Sequence[int]:
+        return self._starts[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
 
     def count(self, start: int, end: int) -> int:
         return bisect_left(self._starts, end) - bisect_left(self._starts, start)
+
+
+def _cut(text: str) -> Iterator[tuple[int, int]]:
+    """Cut a text after line breaks, or else after spaces, into parts that can be tokenised at once."""
+    start = 0
+    while start < len(text):
+        end = min(start + _PART_CHARS, len(text))
+        if end < len(text):
+            end = text.rfind("\n", start, end) + 1 or text.rfind(" ", start, end) + 1 or end
+        yield start, end
+        start = end
 
 
 class _Pages:
@@ -109,10 +133,11 @@ class _Pages:
 
 
 class _Packer:
-    def __init__(self, text: str, title: str, tokenizer: Tokenizer, limits: ChunkLimits) -> None:
+    def __init__(self, text: str, title: str, tokenizer: Tokenizer, tokens: _TokenIndex, limits: ChunkLimits) -> None:
         self._text = text
         self._title = title
         self._tokenizer = tokenizer
+        self._tokens = tokens
         self._limits = limits
         self._capacities: dict[tuple[str, ...], int] = {}
 
@@ -157,13 +182,13 @@ class _Packer:
         if unit.tokens <= capacity:
             yield unit
             return
-        offsets = self._tokenizer.offsets(self._text[unit.start : unit.end])
-        start = 0
-        for first in range(0, len(offsets), capacity):
+        starts = self._tokens.between(unit.start, unit.end)
+        start = unit.start
+        for first in range(0, len(starts), capacity):
             after = first + capacity
-            end = offsets[after][0] if after < len(offsets) else unit.end - unit.start
-            size = min(capacity, len(offsets) - first)
-            yield replace(unit, start=unit.start + start, end=unit.start + end, tokens=size)
+            end = starts[after] if after < len(starts) else unit.end
+            if self._text[start:end].strip():
+                yield replace(unit, start=start, end=end, tokens=min(capacity, len(starts) - first))
             start = end
 
     def span(self, units: list[_Unit]) -> Span:

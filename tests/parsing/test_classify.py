@@ -43,6 +43,18 @@ def test_sentences_are_no_rows(line):
     assert not is_row(line)
 
 
+@pytest.mark.parametrize(
+    "line", ["f(x) ;  ", "a = 1;", "} else {", "  }", "def run(self):", "\timport os;", "#include <a>;", "if (x)"]
+)
+def test_lines_of_code_are_known_by_how_they_end(line):
+    assert measure(f"{line}\n" * 8).code_share == 1
+
+
+@pytest.mark.parametrize("line", ["a = 1", "f(x)", "classes end here:", "import is a word", "so it was;"])
+def test_lines_of_prose_are_no_code(line):
+    assert measure(f"{line}\n" * 8).code_share == 0
+
+
 def test_clauses_that_end_in_semicolons_are_no_code():
     assert measure("• the first duty of the tenant;\n" * 8).code_share == 0
     assert measure("int a = f(1);\nreturn a;\n}\nint b = 2;\n").code_share > 0.5

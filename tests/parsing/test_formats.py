@@ -119,6 +119,17 @@ def test_a_page_says_itself_how_it_is_encoded(parsed):
     assert parsed(page, "a.html").text == "Отпуск"
 
 
+def test_a_word_document_whose_main_part_has_another_name_is_one(parsed):
+    found = parsed(make_docx(paragraph("Travel", 1) + paragraph("Rules"), main="document2.xml"), "a.docx")
+    assert found.text == "# Travel\n\nRules"
+
+
+@pytest.mark.parametrize("named", ["utf-16", "UTF-32LE", "idna", "punycode", "unicode_escape", "hex", "none such"])
+def test_a_page_that_says_so_wrongly_is_read_by_its_letters(parsed, named):
+    page = f"<html><head><meta charset='{named}'></head><body><p>Отпуск \\u0041-b.</p></body></html>"
+    assert parsed(page.encode(), "a.html").text == "Отпуск \\u0041-b."
+
+
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1251", "koi8-r"]
 )

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import struct
+import tarfile
 import zipfile
 
 import pytest
@@ -61,6 +62,25 @@ def test_a_name_that_lies(refusal, data, name):
 @pytest.mark.parametrize(
     ("data", "name"),
     [
+        (make_tar({"a.pdf": make_pdf([(None, "Hello")])}), "a.tar"),
+        (make_zip({"a.pdf": make_pdf([(None, "Hello")])}, zipfile.ZIP_STORED), "a.zip"),
+        (b"HEADER = '%PDF-'  # Hello", "a.py"),
+        (b"# Hello\n\nA file that begins with %PDF-1.7 is a PDF.", "a.md"),
+        (b"Hello, a file that begins with %PDF-1.7 is a PDF.", "a"),
+        (b"junk\n" + make_pdf([(None, "Hello")]), "a.pdf"),
+        (b"junk\n" + make_pdf([(None, "Hello")]), "a"),
+        (b"MZ;Hello\n12;Mainz", "a.csv"),
+    ],
+)
+def test_a_file_is_not_taken_for_what_is_in_it(parsed, data, name):
+    found = parsed(data, name)
+    assert "Hello" in found.text
+    assert (found.media_type == "application/pdf") == data.startswith(b"junk")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
         (b"MZ\x90\x00" + bytes(100), "a.exe"),
         (b"\x00\x01\x02\x03" * 30, "a"),
         (b"{\\rtf1 Hello}", "a.rtf"),
@@ -98,6 +118,17 @@ def test_more_members_or_bytes_than_an_archive_may_have(refusal):
     assert refusal(spread, "a.zip", archive={"max_members": 40}) == "archive_too_large"
     large = make_zip({f"{n}.txt": bytes(300_000) for n in range(5)}, zipfile.ZIP_STORED)
     assert refusal(large, "a.zip", archive={"max_bytes": 1_048_576}) == "archive_too_large"
+
+
+def test_a_sparse_file_is_as_large_as_it_says(refusal):
+    member = tarfile.TarInfo("a.txt")
+    member.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "0,5"}
+    member.pax_headers |= {"GNU.sparse.name": "a.txt", "GNU.sparse.size": str(1 << 40)}
+    member.size = 5
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member, io.BytesIO(b"Hello"))
+    assert refusal(packed.getvalue(), "a.tar") == "archive_too_large"
 
 
 def test_archives_in_archives(parsed, refusal):
@@ -212,6 +243,15 @@ def test_text_is_clean(parsed):
 def test_depth_of_html_ends_nothing(parsed):
     deep = b"<div>" * 1500 + b"At last." + b"</div>" * 1500
     assert "At last." in parsed(b"<p>First.</p>" + deep, "a.html").text
+
+
+def test_html_that_cannot_be_read_to_its_end_is_not_read_in_part(refusal):
+    assert refusal(b"<p>First.</p>" + b"<font>line<br>" * 3000 + b"<p>At last.</p>", "a.html") == "corrupt_file"
+
+
+@pytest.mark.parametrize("page", ["<p>a{}b</p>", "{}<p>a b</p>", "<table><tr><td>a{}b<td>c</table>"])
+def test_white_space_in_html_is_no_work(parsed, page):
+    assert "a b" in parsed(page.format(" \t" * 500_000).encode(), "a.html").text
 
 
 def test_a_size_that_lies_unpacks_no_more_than_it_says(refusal):

@@ -1,6 +1,12 @@
 """Text in pictures: read where Tesseract is installed, and a clear word where it is not."""
 
+import io
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import pytest
+from PIL import Image
 
 from advanced_rag.config import OcrSettings, ParsingSettings
 from advanced_rag.parsing.draft import Source
@@ -59,6 +65,54 @@ def test_a_look_at_a_file_of_text_is_all_there_is_to_read(looked, parsed):
     data = make_pdf([("One", "first page")])
     assert looked(data, "one.pdf") == parsed(data, "one.pdf")
     assert not looked(data, "one.pdf").has_unread
+
+
+class SizeReader:
+    """Reads of every picture how large it is."""
+
+    def __init__(self, path: str, lang: str) -> None:
+        self._picture = Image.new("L", (1, 1))
+
+    def __enter__(self) -> "SizeReader":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def SetImage(self, picture: Image.Image) -> None:  # noqa: N802 - as Tesseract calls it
+        self._picture = picture
+
+    def GetUTF8Text(self) -> str:  # noqa: N802 - as Tesseract calls it
+        return "size {}x{}".format(*self._picture.size)
+
+
+@pytest.fixture
+def sizes(monkeypatch, tmp_path: Path) -> dict[str, object]:
+    """Settings by which pictures are read by what tells their size."""
+    module = ModuleType("tesserocr")
+    module.PyTessBaseAPI = SizeReader
+    monkeypatch.setitem(sys.modules, "tesserocr", module)
+    (tmp_path / "eng.traineddata").touch()
+    return {"data_dir": str(tmp_path)}
+
+
+def pictures(*sizes: tuple[int, int]) -> bytes:
+    first, *others = [Image.new("1", size) for size in sizes]
+    written = io.BytesIO()
+    first.save(written, "TIFF", save_all=True, append_images=others, compression="group4")
+    return written.getvalue()
+
+
+def test_of_a_tiff_as_many_pictures_are_read_as_of_a_pdf(parsed, sizes):
+    found = parsed(pictures((30, 30), (40, 40), (50, 50)), "fax.tiff", ocr={**sizes, "max_pages": 2})
+    assert found.text.split() == ["size", "30x30", "size", "40x40"]
+    assert found.notes == ("ocr_page_limit",)
+    assert len(found.pages) == 3
+
+
+def test_a_large_picture_is_read_smaller_and_a_huge_one_refused(parsed, refusal, sizes):
+    assert parsed(pictures((8000, 6000)), "photo.tiff", ocr=sizes).text == "size 4000x3000"
+    assert refusal(pictures((8000, 7000)), "plan.tiff", ocr=sizes) == "unrenderable_page"
+    assert refusal(pictures((20_000, 10_000)), "map.tiff", ocr=sizes) == "unrenderable_page"
 
 
 @needs_tesseract

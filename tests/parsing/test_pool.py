@@ -59,6 +59,14 @@ async def opened(pipe: Path) -> None:
             return
 
 
+async def ended(child: psutil.Process) -> None:
+    """Wait until a process is gone and the event loop has heard of it."""
+    is_gone = False
+    while not is_gone:
+        is_gone = not psutil.pid_exists(child.pid)
+        await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     path = tmp_path / "good.docx"
@@ -172,6 +180,27 @@ def test_a_process_that_dies_takes_its_file_along_and_no_other(endless, good, nu
         (child,) = children()
         child.send_signal(number)
         assert await reading == expected
+        assert (await pool.parse(good, "good.docx")).text
+
+    run(use)
+
+
+def test_a_process_that_dies_while_it_waits_takes_no_file_along(good):
+    async def use(pool: ParserPool) -> None:
+        await pool.parse(good, "good.docx")
+        (child,) = children()
+        child.kill()
+        await ended(child)
+        assert (await pool.parse(good, "good.docx")).text
+
+    run(use)
+
+
+def test_where_no_process_can_be_started_files_wait(good, monkeypatch):
+    async def use(pool: ParserPool) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr(sys, "executable", str(good.with_name("nowhere")))
+            assert await code(pool, good) == "overloaded"
         assert (await pool.parse(good, "good.docx")).text
 
     run(use)

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from advanced_rag.file_errors import UnrenderableError
-from advanced_rag.parsing.render import MAX_PIXELS, render_image, render_page
+from advanced_rag.parsing.ocr import MAX_STORED_PIXELS
+from advanced_rag.parsing.render import render_image, render_page
 
 WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)
 
@@ -123,7 +124,7 @@ def test_a_picture_lying_on_its_side_is_set_upright(tmp_path):
     assert opened(render_image(tmp_path / "turned.jpg", 0, 80)).size == (40, 80)
 
 
-@pytest.mark.parametrize("side", [int(MAX_PIXELS**0.5) + 1, 60_000])
+@pytest.mark.parametrize("side", [int(MAX_STORED_PIXELS**0.5) + 1, 60_000])
 def test_a_picture_that_says_it_is_too_large_is_not_unpacked(side):
     with pytest.raises(UnrenderableError):
         render_image(png_header(side, side), 0, 400)

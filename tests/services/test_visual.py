@@ -393,6 +393,34 @@ def test_a_model_can_be_set_and_taken_away(open_service, tmp_path):
         assert (stored(live), indexed(live, "plan")) == (0, 0)
 
 
+def test_pages_wait_for_a_worker_that_can_look_at_them(open_service, tmp_path, monkeypatch):
+    data_dir, idle = tmp_path / "data", JobSettings(embedded=False)
+
+    def state(live) -> tuple[str, str | None]:
+        live.run(live.container.database.write_across(_due_now))
+        live.run(live.container.worker.run_due())
+        (job,) = live.request("GET", "/v1/jobs", headers=live.key(user_id="ann")).json()["jobs"]
+        return job["status"], job.get("error", {}).get("code")
+
+    with open_service(data_dir=data_dir, jobs=idle) as live:
+        monkeypatch.setattr(live.container.index.visual.encoder, "pages", _fail)
+        live.request("POST", "/v1/ingest", headers=live.key(user_id="ann"), files={"files": ("plan.pdf", plan(["", ""]))})
+        assert state(live) == ("queued", "encoder_failed")
+    with open_service(data_dir=data_dir, jobs=idle, visual=VisualSettings()) as live:
+        assert state(live) == ("queued", "encoder_missing")
+    with open_service(data_dir=data_dir, jobs=idle) as live:
+        assert state(live) == ("ready", None)
+        assert stored(live) == 2
+
+
+def _fail(_pictures) -> None:
+    raise EncoderError("out of memory")
+
+
+def _due_now(transaction) -> None:
+    transaction.connection.exec_driver_sql("UPDATE jobs SET run_after = 0")
+
+
 def test_postgresql_keeps_pages_of_its_tenants_apart(open_service, postgres):
     with open_service(database_url=make_database(postgres)) as live:
         ours, theirs = live.key(user_id="ann"), live.key("Others", user_id="ann")

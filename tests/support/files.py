@@ -39,21 +39,19 @@ def make_tgz(members: Mapping[str, bytes]) -> bytes:
     return gzip.compress(make_tar(members))
 
 
-def make_docx(body: str, prologue: str = "", extra: Mapping[str, bytes] | None = None) -> bytes:
-    """A Word document whose body is WordprocessingML."""
+def make_docx(body: str, prologue: str = "", extra: Mapping[str, bytes] | None = None, main: str = "document.xml") -> bytes:
+    """A Word document whose body is WordprocessingML, in a part that is called ``main``."""
     document = f'<?xml version="1.0"?>{prologue}<w:document xmlns:w="{W}"><w:body>{body}</w:body></w:document>'
     styles = f'<w:styles xmlns:w="{W}">' + "".join(_style(level) for level in (1, 2)) + "</w:styles>"
     relation = '<Relationship Id="r{0}" Type="{1}/{2}" Target="{3}"/>'.format
-    root = (
-        f'<Relationships xmlns="{_RELATIONS}">{relation(1, _OFFICE, "officeDocument", "word/document.xml")}</Relationships>'
-    )
+    root = f'<Relationships xmlns="{_RELATIONS}">{relation(1, _OFFICE, "officeDocument", f"word/{main}")}</Relationships>'
     parts = f'<Relationships xmlns="{_RELATIONS}">{relation(1, _OFFICE, "styles", "styles.xml")}</Relationships>'
     types = '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
     texts = {
         "[Content_Types].xml": types,
         "_rels/.rels": root,
-        "word/_rels/document.xml.rels": parts,
-        "word/document.xml": document,
+        f"word/_rels/{main}.rels": parts,
+        f"word/{main}": document,
         "word/styles.xml": styles,
     }
     return make_zip({**{name: text.encode() for name, text in texts.items()}, **(extra or {})})

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,36 @@ def test_neighbours_share_whole_sentences():
     shared = text[second.start : first.end]
     assert shared.startswith("Sentence")
     assert shared.endswith("here.")
+
+
+@pytest.mark.parametrize("sentence", ["Sentence is here.\n", "no end ", "x" * 9])
+def test_a_text_is_tokenised_a_part_at_a_time(sentence):
+    class Watched(Words):
+        longest = 0
+
+        def offsets(self, text: str) -> list[tuple[int, int]]:
+            self.longest = max(self.longest, len(text))
+            return super().offsets(text)
+
+    words, text = Watched(), sentence * 30_000
+    spans = chunk_text(text, "t", words, ChunkLimits(64, 2, 0))
+    assert words.longest < 100_000
+    assert "".join("".join(text[span.start : span.end] for span in spans).split()) == "".join(text.split())
+    assert sum(span.tokens for span in spans) == words.count([text])[0]
+
+
+@pytest.mark.parametrize("middle", ["x" * 100_000, " " * 100_000, "漢" * 100_000], ids=["letters", "spaces", "signs"])
+def test_no_piece_is_very_long_whatever_the_tokenizer_takes_for_one_token(middle):
+    class Unknowing(Words):
+        def offsets(self, text: str) -> list[tuple[int, int]]:
+            return [found.span() for found in re.finditer(r"\S+", text)]
+
+    text = f"Before. {middle} After."
+    spans = chunk_text(text, "t", Unknowing(), ChunkLimits(64, 2, 8))
+    pieces = [text[span.start : span.end] for span in spans]
+    assert max(map(len, pieces)) <= 64 * 100
+    assert all(pieces)
+    assert "".join("".join(pieces).split()) == "".join(text.split())
 
 
 def test_a_hash_inside_code_is_no_heading():

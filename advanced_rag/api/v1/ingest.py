@@ -199,7 +199,7 @@ def _file(item: Upload) -> DocumentInput:
 
 
 def _text(item: DocumentIn) -> DocumentInput:
-    title = item.title or first_heading(item.text) or item.text.strip().splitlines()[0][:_UNTITLED_CHARS]
+    title = item.title or first_heading(item.text) or item.text.strip()[:_UNTITLED_CHARS].splitlines()[0]
     document_id = item.id or content_hash(item.title or "", item.text)[:32]
     return DocumentInput(
         document_id, title, item.text, item.metadata, item.domain, item.access.rights() if item.access else None
