@@ -294,6 +294,7 @@ class CircuitOpenError(UnavailableError):
 
     code = "circuit_open"
     retryable = False
+    is_undone = True
 
 
 class DeadlineExceededError(UnavailableError):

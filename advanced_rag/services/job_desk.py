@@ -51,10 +51,10 @@ class JobDesk:
         )
 
     async def wait(self, tenant: TenantId, job_ids: Sequence[str], within_s: float) -> dict[str, JobInfo] | None:
-        """Return ingestions once all of them have ended; None when that takes longer."""
+        """Return ingestions once all of them have ended; None when that takes longer, or some are not kept any more."""
         after = await self._database.read(tenant, lambda t: JobLog(t).last())
         found = await self._find(tenant, job_ids)
-        waiting = {job_id for job_id, job in found.items() if job.state not in ENDED}
+        waiting = {job_id for job_id, job in (found or {}).items() if job.state not in ENDED}
         if not waiting:
             return found
         try:
@@ -68,8 +68,9 @@ class JobDesk:
             return None
         return await self._find(tenant, job_ids)
 
-    async def _find(self, tenant: TenantId, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        return await self._database.read(tenant, lambda t: JobLog(t).find(job_ids))
+    async def _find(self, tenant: TenantId, job_ids: Sequence[str]) -> dict[str, JobInfo] | None:
+        found = await self._database.read(tenant, lambda t: JobLog(t).find(job_ids))
+        return found if len(found) == len(set(job_ids)) else None
 
     async def cancel(self, principal: Principal, job_id: str) -> JobInfo:
         """Stop an ingestion, at whatever stage it is: its version will never be visible.

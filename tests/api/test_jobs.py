@@ -1,5 +1,6 @@
 """Jobs as their owners see them: listed, followed, cancelled, tried again; nobody sees another's."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from advanced_rag.config import AuthSettings, JobSettings
-from advanced_rag.exceptions import EncoderError, VectorStoreError
+from advanced_rag.exceptions import DatabaseUnavailableError, EncoderError, VectorStoreError
+from advanced_rag.fetching.fetch import Fetched
 from advanced_rag.storage.jobs import JobRepository
 from tests.conftest import make_data_dir, make_database
 from tests.support.files import make_pdf
@@ -120,6 +122,73 @@ def test_a_job_that_is_cancelled_while_it_runs_changes_nothing_any_more(idle):
     due_now(idle)
     run_due(idle)
     assert idle.post("/v1/index/verify", repair=False).json()["collections"][0]["orphaned"] == 0
+
+
+def test_a_file_that_was_taken_is_not_lost_with_the_request_that_brought_it(idle):
+    desk, asked = idle.container.jobs, asyncio.Event()
+    wait = desk.wait
+
+    async def wait_forever(*_arguments) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def cut_off() -> None:
+        desk.wait = wait_forever
+        request = asyncio.create_task(idle._http.request("POST", INGEST, files=[("files", ("a.txt", b"Taken in time."))]))
+        await asked.wait()
+        request.cancel()
+        await asyncio.wait({request})
+        desk.wait = wait
+
+    idle.run(cut_off())
+    assert run_due(idle) == 1
+    assert idle.get("/v1/jobs?limit=1").json()["jobs"][0]["status"] == "ready"
+
+
+def test_a_file_stays_where_it_is_not_known_whether_it_was_taken(idle):
+    ingest = idle.container.ingest
+    queue_really = ingest.queue
+
+    async def lose_the_answer(*arguments) -> None:
+        await queue_really(*arguments)
+        raise DatabaseUnavailableError("the connection broke after the commit")
+
+    ingest.queue = lose_the_answer
+    refused = idle.request("POST", "/v1/ingest", files=[("files", ("a.txt", b"Taken all the same."))])
+    ingest.queue = queue_really
+    assert refused.status_code == 503
+    assert run_due(idle) == 1
+    assert idle.get("/v1/jobs?limit=1").json()["jobs"][0]["status"] == "ready"
+
+
+def test_who_repeats_a_request_and_waits_is_answered_although_its_job_is_gone(idle):
+    headers = {"Idempotency-Key": "purged"}
+    document = queue(idle, content=b"Nothing is left of this.", **headers)
+    failing(idle, EncoderError("cannot"))
+    for _ in range(2):
+        run_due(idle)
+        due_now(idle)
+    idle.request("DELETE", "/v1/jobs/dead")
+    again = idle.request("POST", INGEST, files=[("files", ("a.txt", b"Nothing is left of this."))], headers=headers)
+    assert (again.status_code, again.json()["documents"]) == (202, [document])
+
+
+def test_the_same_address_with_one_key_is_asked_once(idle):
+    fetched = []
+
+    async def fetch(_url, path):
+        fetched.append(path)
+        path.write_bytes(f"What is there now, {uuid.uuid4()}.".encode())
+        return Fetched("page.txt", "text/plain", 1)
+
+    fetcher = idle.container.fetcher
+    fetcher.fetch = fetch
+    body, headers = {"url": "https://example.org/page.txt"}, {"Idempotency-Key": "address"}
+    first, again = (idle.request("POST", "/v1/ingest", json=body, headers=headers) for _ in range(2))
+    other = idle.request("POST", "/v1/ingest", json={"url": "https://example.org/other"}, headers=headers)
+    del fetcher.fetch
+    assert (first.status_code, first.json()["documents"]) == (202, again.json()["documents"])
+    assert (other.status_code, len(fetched)) == (409, 1)
 
 
 def failing(service: LiveService, error: Exception) -> None:
