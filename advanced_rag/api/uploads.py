@@ -94,7 +94,8 @@ async def _received(request: Request, files: FileStore, tenant: TenantId) -> lis
         async with _form(request, settings) as form:
             options = _options(form.get("documents"))
             for upload in _files(form, settings):
-                saved.append(await _save(upload, files, tenant))
+                source = await _save(upload, files, tenant)
+                saved.append(source)
         return _uploads(saved, options)
     except BaseException:
         for source in saved:

@@ -184,9 +184,7 @@ class Intake:
             error = refused.get(key) or _unfit(item, state) or _no_room(room, item, state)
             if error is not None:
                 settled.pop(key, None)
-                taken.admitted.append(
-                    Admitted(key, item.job_id, "failed", error_code=error.code, error_message=error.message)
-                )
+                taken.admitted.append(_refused(item, error))
             elif state.content_hash == item.content_hash:
                 taken.admitted.append(_unchanged(item, state))
                 if settled[key].is_changed:

@@ -80,8 +80,12 @@ class Removal:
             for key, floor in floors.items()
             if floor is not None
         ]
-        JobRepository(transaction, self._owner).add([item.purge for item in buried], lease_s=self._lease_s)
+        jobs = JobRepository(transaction, self._owner)
+        jobs.add([item.purge for item in buried], lease_s=self._lease_s)
         ended = [job for item in buried for job in item.ended]
+        # A worker may go on writing until it learns of it.
+        late = [new_job(job.tenant, "purge", job.document_id, job.start, job.below) for job in ended]
+        jobs.add(late, delay_s=self._lease_s)
         log.tell([job.news("failed", job.stage or "received", code=SUPERSEDED) for job in ended])
         return buried
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from anyio import open_file, to_thread
 
-from advanced_rag.exceptions import FileStoreError
+from advanced_rag.exceptions import FileMissingError, FileStoreError
 from advanced_rag.models.documents import TenantId
 
 T = TypeVar("T")
@@ -42,6 +42,17 @@ class FileStore:
             raise ValueError("not the name of a file of ours")
         return self._folder / tenant / job_id
 
+    def find(self, tenant: TenantId, job_id: str) -> Path:
+        """Return where the file of a job is; raises FileMissingError, FileStoreError when it cannot be read."""
+        path = self.path(tenant, job_id)
+        try:
+            path.open("rb").close()
+        except FileNotFoundError:
+            raise FileMissingError("the file is not in the folder of uploaded files") from None
+        except OSError as error:
+            raise FileStoreError("the file cannot be read") from error
+        return path
+
     async def save(self, tenant: TenantId, job_id: str, parts: AsyncIterator[bytes]) -> StoredFile:
         """Write a file as it comes; it is there whole, and on the disk, or not at all. Raises FileStoreError."""
 
@@ -68,17 +79,20 @@ class FileStore:
                 unfinished.unlink(missing_ok=True)
 
     def remove(self, tenant: TenantId, job_id: str) -> None:
-        """Delete the file of a job, if there is one."""
+        """Delete the file of a job, if there is one, however much of it had come."""
+        path = self.path(tenant, job_id)
         with suppress(OSError):
-            self.path(tenant, job_id).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            path.with_name(path.name + _PART).unlink(missing_ok=True)
 
     def left(self, older_than_s: float) -> Iterator[tuple[TenantId, str]]:
-        """Yield the files that have been there for long: some may have lost their job in a crash."""
+        """Yield the files of ours that have been there for long: some may have lost their job in a crash."""
         limit = time.time() - older_than_s
         for path in self._folder.glob("*/*"):
+            tenant, job_id = path.parent.name, path.name.removesuffix(_PART)
             with suppress(OSError):
-                if path.stat().st_mtime < limit:
-                    yield TenantId(path.parent.name), path.name.removesuffix(_PART)
+                if _TENANT.match(tenant) and _JOB_ID.match(job_id) and path.stat().st_mtime < limit:
+                    yield TenantId(tenant), job_id
 
 
 def _settle(unfinished: Path, path: Path) -> StoredFile:

@@ -11,6 +11,7 @@ import pytest
 from advanced_rag.config import AuthSettings, JobSettings
 from advanced_rag.exceptions import DatabaseUnavailableError, EncoderError, VectorStoreError
 from advanced_rag.fetching.fetch import Fetched
+from advanced_rag.file_errors import NoTextError
 from advanced_rag.storage.jobs import JobRepository
 from tests.conftest import make_data_dir, make_database
 from tests.support.files import make_pdf
@@ -121,7 +122,7 @@ def test_a_job_that_is_cancelled_while_it_runs_changes_nothing_any_more(idle):
     assert idle.get(f"/v1/documents/{document['document_id']}").status_code == 404
     due_now(idle)
     run_due(idle)
-    assert idle.post("/v1/index/verify", repair=False).json()["collections"][0]["orphaned"] == 0
+    assert idle.post("/v1/index/verify", repair=False).json()["agrees"]
 
 
 def test_a_file_that_was_taken_is_not_lost_with_the_request_that_brought_it(idle):
@@ -189,6 +190,72 @@ def test_the_same_address_with_one_key_is_asked_once(idle):
     del fetcher.fetch
     assert (first.status_code, first.json()["documents"]) == (202, again.json()["documents"])
     assert (other.status_code, len(fetched)) == (409, 1)
+
+
+def test_nothing_is_told_of_a_job_after_its_end(idle):
+    document = queue(idle)
+
+    async def cancelled_before_it_began() -> None:
+        worker = idle.container.worker
+        claimed = await worker._claim(("ingest",))
+        await idle._http.request("POST", f"{document['status_url']}/cancel")
+        await worker._run(claimed)
+
+    idle.run(cancelled_before_it_began())
+    assert [event["status"] for event in job(idle, document)["stages"]] == ["queued", "cancelled"]
+
+
+def test_who_lost_a_job_leaves_its_file_to_who_has_it_now(idle):
+    document = queue(idle)
+    database = idle.container.database
+
+    async def lose_it_and_fail(*_arguments) -> None:
+        await database.write_across(lambda c: c.connection.exec_driver_sql("UPDATE jobs SET lease_until = 0"))
+        await database.write_across(lambda c: JobRepository(c, "quicker").claim(1, 60))
+        raise NoTextError
+
+    idle.container.index.add = lose_it_and_fail
+    run_due(idle)
+    assert job(idle, document)["status"] == "running"
+    assert (idle.container.settings.files_folder / "default" / document["job_id"]).exists()
+    idle.post(f"{document['status_url']}/cancel")
+
+
+def test_a_file_that_is_not_to_be_found_is_no_fault_of_the_file(idle):
+    document = queue(idle)
+    file = idle.container.settings.files_folder / "default" / document["job_id"]
+    hidden = file.rename(file.parent.parent / "elsewhere")
+    for _ in range(2):
+        run_due(idle)
+        due_now(idle)
+    dead = job(idle, document)
+    assert (dead["status"], dead["error"]["code"]) == ("dead", "file_missing")
+    assert dead["error"]["message"]
+    hidden.rename(file)
+    idle.post(f"{document['status_url']}/retry")
+    run_due(idle)
+    assert job(idle, document)["status"] == "ready"
+
+
+def test_what_is_written_of_a_document_while_it_is_deleted_is_purged(idle):
+    def send(text: str) -> None:
+        told = {"documents": '[{"id": "short-lived"}]'}
+        idle.request("POST", "/v1/ingest", files=[("files", ("a.txt", text.encode()))], data=told)
+
+    send("The first text.")
+    run_due(idle)
+    send("".join(f"Ringing tables list bird number {n} of the marsh.\n\n" for n in range(9000)))
+    add = idle.container.index.add
+
+    async def delete_first(*arguments) -> None:
+        await idle._http.request("DELETE", "/v1/documents/short-lived")
+        await add(*arguments)
+
+    idle.container.index.add = delete_first
+    run_due(idle)
+    due_now(idle)
+    run_due(idle)
+    assert idle.post("/v1/index/verify", repair=False).json()["agrees"]
 
 
 def failing(service: LiveService, error: Exception) -> None:
