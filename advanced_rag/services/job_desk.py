@@ -37,11 +37,11 @@ class JobDesk:
             raise NotFoundError("no such job")
         return found
 
-    async def stages(self, principal: Principal, job_id: str) -> list[JobEvent]:
-        """Return what was told of an ingestion, oldest first."""
+    async def stages(self, principal: Principal, job_id: str, after: int = 0) -> list[JobEvent]:
+        """Return what was told of an ingestion after a cursor, oldest first."""
         seen = seen_by(principal)
         return await self._database.read(
-            principal.tenant, lambda t: JobLog(t).events(0, _STAGES, job_id=job_id, user_id=seen)
+            principal.tenant, lambda t: JobLog(t).events(after, _STAGES, job_id=job_id, user_id=seen)
         )
 
     async def page(self, principal: Principal, limit: int, cursor: str | None, state: JobState | None) -> Page[JobInfo]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from advanced_rag.config import AuthSettings, JobSettings
-from advanced_rag.exceptions import DatabaseUnavailableError, EncoderError, VectorStoreError
+from advanced_rag.exceptions import DatabaseUnavailableError, EncoderError, SlowConsumerError, VectorStoreError
 from advanced_rag.fetching.fetch import Fetched
 from advanced_rag.file_errors import NoTextError
 from advanced_rag.storage.jobs import JobRepository
@@ -90,6 +90,36 @@ def test_who_comes_back_with_a_cursor_misses_nothing_and_hears_nothing_twice(idl
     cursor = told[3]["cursor"]
     assert events(idle, document, f"?cursor={cursor}") == told[4:]
     assert events(idle, document, **{"Last-Event-ID": str(cursor)}) == told[4:]
+
+
+def test_a_stream_ends_for_good_with_its_job(idle):
+    document = queue(idle)
+    run_due(idle)
+    last = events(idle, document)[-1]["cursor"]
+    again = idle.request("GET", document["events_url"], headers={"Last-Event-ID": str(last)})
+    assert (again.status_code, again.content) == (204, b"")
+
+
+@pytest.mark.parametrize("cursor", ["9" * 30, "-1", "yesterday"])
+def test_a_cursor_is_a_number_no_larger_than_any_there_can_be(idle, cursor):
+    document = queue(idle)
+    for sent in ({"headers": {"Last-Event-ID": cursor}}, {"params": {"cursor": cursor}}):
+        assert idle.request("GET", document["events_url"], **sent).status_code == 422
+
+
+def test_what_cuts_a_stream_off_is_told_as_json(idle):
+    document, feed = queue(idle), idle.container.feed
+    follow = feed.follow
+
+    async def cut_off(*_arguments, **_more):
+        raise SlowConsumerError("too slow")
+        yield
+
+    feed.follow = cut_off
+    answer = idle.get(document["events_url"]).text
+    feed.follow = follow
+    data = next(line.removeprefix("data: ") for line in answer.splitlines() if line.startswith("data: "))
+    assert json.loads(data)["error"]["code"] == "slow_consumer"
 
 
 def test_a_queued_job_is_cancelled_and_nothing_of_it_is_left(idle):
