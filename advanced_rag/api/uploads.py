@@ -19,7 +19,14 @@ from advanced_rag.api.body import StrictJsonRoute, bounded_stream, parse_json
 from advanced_rag.api.schemas.documents import UploadIn
 from advanced_rag.config import UploadSettings
 from advanced_rag.container import Container
-from advanced_rag.exceptions import BodyTooLargeError, InvalidRequestError, MalformedFormError, RagError, UnavailableError
+from advanced_rag.exceptions import (
+    BodyTooLargeError,
+    FileStoreError,
+    InvalidRequestError,
+    MalformedFormError,
+    RagError,
+    UnavailableError,
+)
 from advanced_rag.models.documents import Source, TenantId
 from advanced_rag.storage.files import FileStore
 
@@ -115,6 +122,8 @@ async def _form(request: Request, settings: UploadSettings) -> AsyncIterator[Any
         if error.message.startswith("Too many files"):
             raise BodyTooLargeError(f"more than {settings.max_files} files in one request") from None
         raise MalformedFormError("the body is not valid multipart/form-data") from None
+    except OSError as error:  # large parts wait in a temporary file
+        raise FileStoreError("the file cannot be stored") from error
     try:
         yield form
     finally:
