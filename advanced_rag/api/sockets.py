@@ -25,6 +25,7 @@ from advanced_rag.models.identity import LOCAL, Principal, Scope
 
 PROTOCOL = "advanced-rag"  # what a browser offers beside its key, and is answered with
 _BEARER = "bearer."
+_NOT_TEXT = 1003
 _TIME_IS_UP, _TOO_LATE = 1001, "the connection has lasted as long as it may"
 
 
@@ -71,6 +72,15 @@ async def admitted(socket: WebSocket, scope: Scope) -> AsyncIterator[Principal]:
         await socket.close(_TIME_IS_UP, _TOO_LATE)
     except RagError as error:
         await socket.send_denial_response(respond_to(error, "socket"))
+
+
+async def heard(socket: WebSocket) -> str:
+    """Return the next message; who sends something other than text is hung up on. Raises WebSocketDisconnect."""
+    try:
+        return await socket.receive_text()
+    except KeyError:  # what Starlette makes of a binary frame
+        await socket.close(_NOT_TEXT, "messages are text")
+        raise WebSocketDisconnect(_NOT_TEXT) from None
 
 
 async def count(socket: WebSocket, route: str) -> None:

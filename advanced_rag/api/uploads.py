@@ -1,8 +1,8 @@
 """Files that come in: read as they come, within limits, straight into the file store."""
 
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -19,7 +19,14 @@ from advanced_rag.api.body import StrictJsonRoute, bounded_stream, parse_json
 from advanced_rag.api.schemas.documents import UploadIn
 from advanced_rag.config import UploadSettings
 from advanced_rag.container import Container
-from advanced_rag.exceptions import BodyTooLargeError, InvalidRequestError, MalformedFormError
+from advanced_rag.exceptions import (
+    BodyTooLargeError,
+    FileStoreError,
+    InvalidRequestError,
+    MalformedFormError,
+    RagError,
+    UnavailableError,
+)
 from advanced_rag.models.documents import Source, TenantId
 from advanced_rag.storage.files import FileStore
 
@@ -50,10 +57,44 @@ class Upload:
 
 @asynccontextmanager
 async def received(request: Request, files: FileStore, tenant: TenantId) -> AsyncIterator[list[Upload]]:
-    """Take the files of a request into the store; what the block raises takes them out again.
+    """Take the files of a request into the store; a block that is refused takes them out again.
 
     Raises BodyTooLargeError, BodyTooSlowError, MalformedFormError, InvalidRequestError, FileStoreError.
     """
+    uploads = await _received(request, files, tenant)
+    with _unless_refused(uploads, files, tenant):
+        yield uploads
+
+
+@asynccontextmanager
+async def fetched(url: str, told: UploadIn, services: Container, tenant: TenantId) -> AsyncIterator[list[Upload]]:
+    """Take the file behind an address into the store; a block that is refused takes it out again.
+
+    Raises what fetching raises, and FileStoreError.
+    """
+    job_id = str(uuid.uuid4())
+    stored, file = await services.files.keep(tenant, job_id, partial(services.fetcher.fetch, url))
+    uploads = [Upload(Source(job_id, harmless(file.name), stored.bytes, stored.sha256), told)]
+    with _unless_refused(uploads, services.files, tenant):
+        yield uploads
+
+
+@contextmanager
+def _unless_refused(uploads: list[Upload], files: FileStore, tenant: TenantId) -> Iterator[None]:
+    """Take files out of the store when they are refused.
+
+    What was cut off may have been taken all the same: the files stay, and housekeeping finds out whether a job needs them.
+    """
+    try:
+        yield
+    except RagError as error:
+        if not isinstance(error, UnavailableError) or error.is_undone:
+            for upload in uploads:
+                files.remove(tenant, upload.source.job_id)
+        raise
+
+
+async def _received(request: Request, files: FileStore, tenant: TenantId) -> list[Upload]:
     settings: UploadSettings = request.app.state.settings.uploads
     saved: list[Source] = []
     try:
@@ -62,25 +103,10 @@ async def received(request: Request, files: FileStore, tenant: TenantId) -> Asyn
             for upload in _files(form, settings):
                 source = await _save(upload, files, tenant)
                 saved.append(source)
-        yield _uploads(saved, options)
+        return _uploads(saved, options)
     except BaseException:
         for source in saved:
             files.remove(tenant, source.job_id)
-        raise
-
-
-@asynccontextmanager
-async def fetched(url: str, told: UploadIn, services: Container, tenant: TenantId) -> AsyncIterator[list[Upload]]:
-    """Take the file behind an address into the store; what the block raises takes it out again.
-
-    Raises what fetching raises, and FileStoreError.
-    """
-    job_id = str(uuid.uuid4())
-    stored, file = await services.files.keep(tenant, job_id, partial(services.fetcher.fetch, url))
-    try:
-        yield [Upload(Source(job_id, harmless(file.name), stored.bytes, stored.sha256), told)]
-    except BaseException:
-        services.files.remove(tenant, job_id)
         raise
 
 
@@ -96,6 +122,8 @@ async def _form(request: Request, settings: UploadSettings) -> AsyncIterator[Any
         if error.message.startswith("Too many files"):
             raise BodyTooLargeError(f"more than {settings.max_files} files in one request") from None
         raise MalformedFormError("the body is not valid multipart/form-data") from None
+    except OSError as error:  # large parts wait in a temporary file
+        raise FileStoreError("the file cannot be stored") from error
     try:
         yield form
     finally:

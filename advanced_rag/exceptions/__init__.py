@@ -30,6 +30,7 @@
     ├── FetchFailedError        502   a URL gives nothing
     │   └── FetchTimeoutError   504
     ├── BackupError                   one clear line, exit status 1
+    ├── WorkerLostError               stands on a job
     ├── OverloadedError         503   a queue is full or the deadline is too near: come back later
     │   ├── BulkheadFullError
     │   ├── PoolExhaustedError
@@ -45,6 +46,7 @@
         │   └── VectorStoreRefusedError
         ├── SharedStoreError
         ├── FileStoreError
+        │   └── FileMissingError
         ├── EncoderError
         ├── EncoderMissingError
         ├── RerankerError
@@ -294,6 +296,7 @@ class CircuitOpenError(UnavailableError):
 
     code = "circuit_open"
     retryable = False
+    is_undone = True
 
 
 class DeadlineExceededError(UnavailableError):
@@ -348,6 +351,19 @@ class FileStoreError(UnavailableError):
     """The folder of uploaded files cannot be written or read."""
 
     code = "file_store_unavailable"
+
+
+class FileMissingError(FileStoreError):
+    """The file of a job is not in the folder of uploaded files."""
+
+    code = "file_missing"
+    retryable = False
+
+
+class WorkerLostError(RagError):
+    """Too many workers were lost over a job."""
+
+    code = "worker_lost"
 
 
 class EncoderError(UnavailableError):

@@ -15,6 +15,7 @@ Stage = Literal["received", "parsed", "classified", "chunked", "embedded", "inde
 SUPERSEDED, SUPERSEDED_MESSAGE = "superseded", "a newer version or a deletion of the document came in meanwhile"
 STAGES: tuple[Stage, ...] = get_args(Stage)
 ENDED: tuple[JobState, ...] = ("ready", "failed", "cancelled", "dead")
+MAX_CURSOR = 2**53  # what JSON numbers are exact up to
 _SHARES: Mapping[Stage, float] = {
     "received": 0.0,
     "parsed": 0.2,

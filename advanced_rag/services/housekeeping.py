@@ -1,8 +1,7 @@
 """What is swept now and then: jobs that ended long ago, idempotency keys, files whose job is gone, what need not be kept."""
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from advanced_rag.config import JobSettings
@@ -14,7 +13,7 @@ from advanced_rag.storage.idempotency import IdempotencyBook
 from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.telemetry.logs import get_logger
 
-_EVERY_S = 600.0
+EVERY_S = 600.0  # seconds between sweeps
 _BATCH = 500
 _DAY_S = 86_400.0
 _FILE_AGE_S = 3600.0  # younger ones may belong to an upload that is still coming in
@@ -24,30 +23,14 @@ _log = get_logger(__name__)
 class Housekeeping:
     """Sweeps."""
 
-    def __init__(
-        self,
-        database: Sql,
-        files: FileStore,
-        retention: Retention,
-        settings: JobSettings,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, database: Sql, files: FileStore, retention: Retention, settings: JobSettings) -> None:
         self._database = database
         self._files = files
         self._retention = retention
         self._settings = settings
-        self._clock = clock
-        self._due_at = clock()
-
-    async def run_when_due(self) -> None:
-        """Sweep, unless that was done a short while ago."""
-        if self._clock() < self._due_at:
-            return
-        self._due_at = self._clock() + _EVERY_S
-        await self.run()
 
     async def run(self) -> None:
-        """Sweep now."""
+        """Sweep: it may take long, and is to keep nobody waiting."""
         limit_s = self._settings.retention_days * _DAY_S
         while await self._database.write_across(lambda t: JobRepository(t, "").expire(limit_s, _BATCH)) == _BATCH:
             pass

@@ -77,6 +77,11 @@ class IngestService:
         self._wake()
         return taken.admitted
 
+    async def answered(self, principal: Principal, key: RequestKey) -> list[Admitted] | None:
+        """Return what a request was answered before, if it was; raises KeyReusedError."""
+        before = await self._intake.answered(principal, key)
+        return None if before is None else before.admitted
+
     async def ingest(
         self, principal: Principal, documents: Sequence[DocumentInput], *, within_s: float | None = None
     ) -> Ingested:

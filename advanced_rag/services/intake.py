@@ -128,6 +128,11 @@ class Intake:
                 # The same request came twice at once: the other one was faster.
                 return await self._database.write(principal.tenant, lambda t: self._take(t, principal, prepared, key, here))
 
+    async def answered(self, principal: Principal, key: RequestKey) -> Intaken | None:
+        """Return what a request was answered before, if it was; raises KeyReusedError."""
+        before = await self._database.read(principal.tenant, lambda t: IdempotencyRepository(t).find(key.digest))
+        return None if before is None else _repeated(key, before)
+
     def _prepare(self, document: DocumentInput) -> _Prepared:
         if (source := document.source) is not None:
             content = content_of_file(self._reading, source.sha256)
@@ -182,9 +187,7 @@ class Intake:
                 error = _no_room(room, item)
             if error is not None:
                 settled.pop(key, None)
-                taken.admitted.append(
-                    Admitted(key, item.job_id, "failed", error_code=error.code, error_message=error.message)
-                )
+                taken.admitted.append(_refused(item, error))
             elif key in unchanged:
                 taken.admitted.append(_unchanged(item, state))
                 if settled[key].is_changed:

@@ -37,11 +37,11 @@ class JobDesk:
             raise NotFoundError("no such job")
         return found
 
-    async def stages(self, principal: Principal, job_id: str) -> list[JobEvent]:
-        """Return what was told of an ingestion, oldest first."""
+    async def stages(self, principal: Principal, job_id: str, after: int = 0) -> list[JobEvent]:
+        """Return what was told of an ingestion after a cursor, oldest first."""
         seen = seen_by(principal)
         return await self._database.read(
-            principal.tenant, lambda t: JobLog(t).events(0, _STAGES, job_id=job_id, user_id=seen)
+            principal.tenant, lambda t: JobLog(t).events(after, _STAGES, job_id=job_id, user_id=seen)
         )
 
     async def page(self, principal: Principal, limit: int, cursor: str | None, state: JobState | None) -> Page[JobInfo]:
@@ -51,10 +51,10 @@ class JobDesk:
         )
 
     async def wait(self, tenant: TenantId, job_ids: Sequence[str], within_s: float) -> dict[str, JobInfo] | None:
-        """Return ingestions once all of them have ended; None when that takes longer."""
+        """Return ingestions once all of them have ended; None when that takes longer, or some are not kept any more."""
         after = await self._database.read(tenant, lambda t: JobLog(t).last())
         found = await self._find(tenant, job_ids)
-        waiting = {job_id for job_id, job in found.items() if job.state not in ENDED}
+        waiting = {job_id for job_id, job in (found or {}).items() if job.state not in ENDED}
         if not waiting:
             return found
         try:
@@ -68,8 +68,9 @@ class JobDesk:
             return None
         return await self._find(tenant, job_ids)
 
-    async def _find(self, tenant: TenantId, job_ids: Sequence[str]) -> dict[str, JobInfo]:
-        return await self._database.read(tenant, lambda t: JobLog(t).find(job_ids))
+    async def _find(self, tenant: TenantId, job_ids: Sequence[str]) -> dict[str, JobInfo] | None:
+        found = await self._database.read(tenant, lambda t: JobLog(t).find(job_ids))
+        return found if len(found) == len(set(job_ids)) else None
 
     async def cancel(self, principal: Principal, job_id: str) -> JobInfo:
         """Stop an ingestion, at whatever stage it is: its version will never be visible.

@@ -3,23 +3,26 @@
 import asyncio
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from advanced_rag.config import JobSettings
 from advanced_rag.exceptions import (
     EncoderError,
+    FileMissingError,
     JobLostError,
     OverloadedError,
     RagError,
     StorageQuotaExceededError,
     UnavailableError,
     VectorStoreRefusedError,
+    WorkerLostError,
 )
 from advanced_rag.file_errors import FileError
+from advanced_rag.models.documents import TenantId
 from advanced_rag.models.jobs import Job, JobKind, new_job
 from advanced_rag.services.held import Held
-from advanced_rag.services.housekeeping import Housekeeping
+from advanced_rag.services.housekeeping import EVERY_S, Housekeeping
 from advanced_rag.services.pages import PERHAPS
 from advanced_rag.services.pipeline import Pipeline
 from advanced_rag.services.removal import Removal
@@ -37,8 +40,9 @@ UPKEEP: tuple[JobKind, ...] = ("purge", "label")
 _LONGEST_DELAY_S = 300.0
 _OUTAGE_DELAY_S = 5.0
 _OUTAGES = (UnavailableError, OverloadedError)
-_NO_OUTAGES = (EncoderError, VectorStoreRefusedError)  # they will answer the same another time
+_NO_OUTAGES = (EncoderError, VectorStoreRefusedError, FileMissingError)  # they will answer the same another time
 _FINAL = (FileError, StorageQuotaExceededError)
+_LOST = "the processes that worked on it were lost, again and again"
 _log = get_logger(__name__)
 
 
@@ -68,6 +72,7 @@ class JobWorker:
         self._slots = asyncio.Semaphore(settings.concurrency or max(1, (os.cpu_count() or 1) // 2))
         self._running: dict[asyncio.Task[None], frozenset[str]] = {}
         self._news = asyncio.Event()
+        self._last: TenantId | None = None  # whose work was handed out last
         metrics.begin(metrics.JOBS, ["ingest", "purge", "label"], ["done", "failed", "dead", "postponed", "lost"])
 
     def wake(self) -> None:
@@ -76,19 +81,15 @@ class JobWorker:
 
     async def run(self) -> None:
         """Work until cancelled; what runs then is cut off, and left to whoever comes next."""
-        heartbeat = asyncio.create_task(self._heartbeat())
+        beside = [
+            asyncio.create_task(_again_and_again(self._beat, "leases_not_renewed", self._settings.lease_s / 4)),
+            asyncio.create_task(_again_and_again(self._housekeeping.run, "housekeeping_postponed", EVERY_S)),
+        ]
         try:
-            while True:
-                try:
-                    await self._dispatch()
-                except RagError as error:
-                    _log.warning("jobs_postponed", code=error.code)
-                except Exception as error:  # noqa: BLE001 - the outermost loop: one fault must not end all background work
-                    _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), self._settings.interval_s)
+            await _again_and_again(self._dispatch, "jobs_postponed", self._settings.interval_s, self._news)
         finally:
-            heartbeat.cancel()
+            for task in beside:
+                task.cancel()
             await self._stop()
 
     async def run_due(self, kinds: Sequence[JobKind] = ("ingest", *UPKEEP)) -> int:
@@ -133,7 +134,11 @@ class JobWorker:
 
     async def _claim(self, kinds: Sequence[JobKind]) -> list[Job]:
         lease_s = self._settings.lease_s
-        return await self._database.write_across(lambda c: JobRepository(c, self._owner).claim(_BATCH, lease_s, kinds=kinds))
+        jobs = await self._database.write_across(
+            lambda c: JobRepository(c, self._owner).claim(_BATCH, lease_s, kinds=kinds, last=self._last)
+        )
+        self._last = jobs[0].tenant if jobs else self._last
+        return jobs
 
     async def _stop(self) -> None:
         tasks = list(self._running)
@@ -143,25 +148,14 @@ class JobWorker:
         with suppress(RagError):
             await self._database.write_across(lambda c: JobRepository(c, self._owner).release())
 
-    async def _heartbeat(self) -> None:
-        """Keep the leases, and cut off work that is no longer this process's."""
-        while True:
-            try:
-                await self._beat()
-            except RagError as error:
-                _log.warning("leases_not_renewed", code=error.code)
-            except Exception as error:  # noqa: BLE001 - the outermost loop: without it every lease would run out
-                _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
-            await asyncio.sleep(self._settings.lease_s / 4)
-
     async def _beat(self) -> None:
-        running = dict(self._running)
-        kept = await self._renew(self._held.ids())
+        """Keep the leases, and cut off work that is no longer this process's."""
+        running, held = dict(self._running), self._held.ids()
+        lost = set(held) - await self._renew(held)
         for task, job_ids in running.items():
-            if not job_ids & kept:
+            if job_ids <= lost:
                 task.cancel()
         await self._count()
-        await self._housekeeping.run_when_due()
 
     async def _renew(self, job_ids: Sequence[str]) -> set[str]:
         if not job_ids:
@@ -200,7 +194,7 @@ class JobWorker:
     async def _work(self, jobs: Sequence[Job]) -> None:
         worn_out = [job for job in jobs if job.retakes > self._settings.max_retakes]
         for job in worn_out:
-            await self._hand_back(job, "worker_lost", 0.0, give_up=True, counts=True)
+            await self._hand_back(job, WorkerLostError(_LOST), 0.0, give_up=True, counts=True)
         todo = [job for job in jobs if job not in worn_out]
         match jobs[0].kind:
             case "ingest" if todo:
@@ -217,35 +211,60 @@ class JobWorker:
             return
         _log.warning("job_failed", job_id=job.id, kind=job.kind, code=error.code, attempts=job.attempts)
         if isinstance(error, _FINAL) and not (isinstance(error, PERHAPS) and job.attempts < 2):
-            metrics.JOBS.labels(job.kind, "failed").inc()
-            metrics.DOCUMENTS_INGESTED.labels("failed").inc()
-            await self._database.write(job.tenant, lambda t: self._fail(t, job, error))
-            await self._pipeline.discard(job)
+            await self._fail(job, error)
             return
         is_outage = isinstance(error, _OUTAGES) and not isinstance(error, _NO_OUTAGES)
         give_up = not is_outage and job.attempts >= self._settings.max_attempts
         delay_s = _OUTAGE_DELAY_S if is_outage else min(2.0**job.attempts, _LONGEST_DELAY_S)
-        metrics.JOBS.labels(job.kind, "dead" if give_up else "postponed").inc()
-        await self._hand_back(job, error.code, delay_s * random.uniform(0.5, 1.5), give_up=give_up, counts=not is_outage)
+        await self._hand_back(job, error, delay_s * random.uniform(0.5, 1.5), give_up=give_up, counts=not is_outage)
 
-    async def _hand_back(self, job: Job, code: str, delay_s: float, *, give_up: bool, counts: bool) -> None:
-        def hand_back(transaction: TenantTransaction) -> None:
+    async def _hand_back(self, job: Job, error: RagError, delay_s: float, *, give_up: bool, counts: bool) -> None:
+        def hand_back(transaction: TenantTransaction) -> bool:
             repository = JobRepository(transaction, self._owner)
-            is_mine = repository.postpone(job, delay_s=delay_s, error_code=code, give_up=give_up, counts=counts)
+            is_mine = repository.postpone(job, error, delay_s=delay_s, give_up=give_up, counts=counts)
             if is_mine and job.stage is not None:
-                JobLog(transaction).tell([job.news("dead" if give_up else "queued", job.stage, code=code)])
+                JobLog(transaction).tell([job.news("dead" if give_up else "queued", job.stage, code=error.code)])
+            return is_mine
 
-        await self._database.write(job.tenant, hand_back)
+        is_mine = await self._database.write(job.tenant, hand_back)
+        outcome = "dead" if give_up else "postponed"
+        metrics.JOBS.labels(job.kind, outcome if is_mine else "lost").inc()
 
-    def _fail(self, transaction: TenantTransaction, job: Job, error: RagError) -> None:
+    async def _fail(self, job: Job, error: RagError) -> None:
         """End an ingestion that will not go better another time; its file is kept no longer than the job."""
-        if not JobRepository(transaction, self._owner).fail([job.id], error.code, error.message):
-            return
-        give_up(transaction, JobRepository(transaction, self._owner), job)
-        JobLog(transaction).tell([job.news("failed", job.stage or "received", code=error.code)])
+
+        def fail(transaction: TenantTransaction) -> bool:
+            repository = JobRepository(transaction, self._owner)
+            is_mine = bool(repository.fail([job.id], error.code, error.message))
+            if is_mine:
+                give_up(transaction, repository, job)
+                JobLog(transaction).tell([job.news("failed", job.stage or "received", code=error.code)])
+            return is_mine
+
+        is_mine = await self._database.write(job.tenant, fail)
+        metrics.JOBS.labels(job.kind, "failed" if is_mine else "lost").inc()
+        if is_mine:
+            metrics.DOCUMENTS_INGESTED.labels("failed").inc()
+            await self._pipeline.discard(job)
 
 
 def give_up(transaction: TenantTransaction, jobs: JobRepository, job: Job, *, delay_s: float = 0.0) -> None:
     """Say of a version that it will never be visible, and queue the purge of what may have been written of it."""
     DocumentRepository(transaction).mark_failed({job.document_id: job.start})
     jobs.add([new_job(job.tenant, "purge", job.document_id, job.start, job.below)], delay_s=delay_s)
+
+
+async def _again_and_again(
+    work: Callable[[], Awaitable[None]], outage: str, every_s: float, news: asyncio.Event | None = None
+) -> None:
+    """Do some work every so often, or at once when there is news: no fault in it ends it."""
+    woken = news or asyncio.Event()
+    while True:
+        try:
+            await work()
+        except RagError as error:
+            _log.warning(outage, code=error.code)
+        except Exception as error:  # noqa: BLE001 - the outermost loop: one fault must not end all background work
+            _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), every_s)

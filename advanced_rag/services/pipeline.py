@@ -53,6 +53,16 @@ class Work:
     rights: StoredRights
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The jobs that were ended, the versions that are visible now, what is to be purged, and the outcomes by job."""
+
+    jobs: Sequence[Job]
+    current: dict[str, int]
+    purges: Sequence[Job]
+    outcomes: Mapping[str, str]
+
+
 class Pipeline:
     """Works on jobs that belong to this process."""
 
@@ -106,7 +116,8 @@ class Pipeline:
         if found is None:
             raise JobLostError("the document was deleted meanwhile")
         document, source = found
-        reading = await self._reader.read(job, self._files.path(job.tenant, job.id), source)
+        path = await asyncio.to_thread(self._files.find, job.tenant, job.id)
+        reading = await self._reader.read(job, path, source)
         parsed, details = reading.parsed, reading.details()
         document = replace(document, title=document.title or parsed.title or _title(parsed, source["name"]))
         with stage("chunk"):
@@ -123,8 +134,7 @@ class Pipeline:
             _take_room(transaction, job.document_id, Holdings(1, len(chunks), len(parsed.text.encode())))
             if not DocumentRepository(transaction).fill(document, parsed.text, chunks, known):
                 raise JobLostError("the document was deleted meanwhile")
-            if not JobRepository(transaction, self._owner).advance(after):
-                raise JobLostError("the job went to another worker meanwhile")
+            self._advance(transaction, after)
             news = [
                 after.news("running", "parsed", pages=len(parsed.pages), characters=len(parsed.text)),
                 after.news("running", "classified", **{name: details[name] for name in ("kind", "route", "rule")}),
@@ -138,6 +148,7 @@ class Pipeline:
         return after
 
     def _start(self, transaction: TenantTransaction, job: Job) -> tuple[DocumentVersion, Mapping[str, Any]] | None:
+        self._advance(transaction, job)
         repository = DocumentRepository(transaction)
         found = repository.version_chunks(job.document_id, job.start)
         source = repository.source(job.document_id, job.start)
@@ -151,7 +162,7 @@ class Pipeline:
         if self._pages is None:
             raise EncoderMissingError("the pages were to be looked at, and no visual.model is set here")
         with stage("look"):
-            path = self._files.path(work.job.tenant, work.job.id)
+            path = await asyncio.to_thread(self._files.find, work.job.tenant, work.job.id)
             return replace(work, job=await self._pages.look(work.job, work.chunks, path))
 
     async def _write(self, tenant: TenantId, works: Sequence[Work]) -> None:
@@ -172,9 +183,12 @@ class Pipeline:
             so_far = replace(work.job, done=start + len(part))
             await self._database.write(tenant, lambda t, job=so_far: self._note(t, job))  # type: ignore[misc]
 
-    def _note(self, transaction: TenantTransaction, job: Job) -> None:
+    def _advance(self, transaction: TenantTransaction, job: Job) -> None:
         if not JobRepository(transaction, self._owner).advance(job):
-            raise JobLostError("the job went to another worker meanwhile")
+            raise JobLostError("the job went to another worker meanwhile, or was cancelled")
+
+    def _note(self, transaction: TenantTransaction, job: Job) -> None:
+        self._advance(transaction, job)
         JobLog(transaction).tell([job.news("running", "chunked", done=job.done, indexed=job.done)])
 
     async def _activate(self, tenant: TenantId, works: Sequence[Work]) -> dict[str, int]:
@@ -182,21 +196,19 @@ class Pipeline:
 
         Where rights have changed since what was written into the index, it is brought up to them by a job.
         """
-        current, purges, outcomes = await self._database.write(tenant, lambda t: self._activated(t, works))
-        for outcome in outcomes.values():
+        ended = await self._database.write(tenant, lambda t: self._activated(t, works))
+        for outcome in ended.outcomes.values():
             metrics.DOCUMENTS_INGESTED.labels(outcome).inc()
-        await self._removal.purge_soon(tenant, purges)
-        for work in works:
-            await self.discard(work.job)
-        return current
+        for job in ended.jobs:
+            await self.discard(job)
+        await self._removal.purge_soon(tenant, ended.purges)
+        return ended.current
 
     async def discard(self, job: Job) -> None:
         """Remove the file of a job that has ended."""
         await asyncio.to_thread(self._files.remove, job.tenant, job.id)
 
-    def _activated(
-        self, transaction: TenantTransaction, works: Sequence[Work]
-    ) -> tuple[dict[str, int], list[Job], dict[str, str]]:
+    def _activated(self, transaction: TenantTransaction, works: Sequence[Work]) -> "_Ended":
         tenant, jobs, documents = (
             transaction.tenant,
             JobRepository(transaction, self._owner),
@@ -219,7 +231,7 @@ class Pipeline:
             work.job.id: "created" if before[work.job.document_id].current_version is None else "replaced" for work in won
         }
         self._end(transaction, won, lost, outcomes)
-        return current, purges, outcomes
+        return _Ended([work.job for work in mine], current, purges, outcomes)
 
     def _end(
         self, transaction: TenantTransaction, won: Sequence[Work], lost: Sequence[Work], outcomes: Mapping[str, str]

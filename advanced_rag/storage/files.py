@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from anyio import open_file, to_thread
 
-from advanced_rag.exceptions import FileStoreError
+from advanced_rag.exceptions import FileMissingError, FileStoreError
 from advanced_rag.models.documents import TenantId
 
 T = TypeVar("T")
@@ -41,6 +41,17 @@ class FileStore:
         if not _JOB_ID.match(job_id) or not _TENANT.match(tenant):
             raise ValueError("not the name of a file of ours")
         return self._folder / tenant / job_id
+
+    def find(self, tenant: TenantId, job_id: str) -> Path:
+        """Return where the file of a job is; raises FileMissingError, FileStoreError when it cannot be read."""
+        path = self.path(tenant, job_id)
+        try:
+            path.open("rb").close()
+        except FileNotFoundError:
+            raise FileMissingError("the file is not in the folder of uploaded files") from None
+        except OSError as error:
+            raise FileStoreError("the file cannot be read") from error
+        return path
 
     async def save(self, tenant: TenantId, job_id: str, parts: AsyncIterator[bytes]) -> StoredFile:
         """Write a file as it comes; it is there whole, and on the disk, or not at all. Raises FileStoreError."""

@@ -136,6 +136,7 @@ class JobLog:
             "retakes": 0,
             "done": 0,
             "error_code": None,
+            "error_message": None,
         }
         return self._change(job_id, ("dead",), fresh)
 

@@ -10,12 +10,14 @@ from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, case, delete, func, insert, or_, select, update
 
+from advanced_rag.exceptions import RagError
 from advanced_rag.models.documents import TenantId
 from advanced_rag.models.jobs import Job, JobKind, JobState
 from advanced_rag.storage.database import Transaction, database_clock
 from advanced_rag.storage.tables import jobs, now
 
 _UPKEEP: tuple[JobKind, ...] = ("purge", "label")
+_ONE_LESS = case((jobs.c.attempts > 0, jobs.c.attempts - 1), else_=0)
 
 
 class JobRepository:
@@ -36,12 +38,19 @@ class JobRepository:
         ]
         self._connection.execute(insert(jobs), rows)
 
-    def claim(self, limit: int, lease_s: float, *, kinds: Sequence[JobKind] = ("ingest", *_UPKEEP)) -> list[Job]:
+    def claim(
+        self,
+        limit: int,
+        lease_s: float,
+        *,
+        kinds: Sequence[JobKind] = ("ingest", *_UPKEEP),
+        last: TenantId | None = None,
+    ) -> list[Job]:
         """Take over jobs that are due, or whose worker let its lease run out: of one tenant, of one kind, at one stage.
 
-        The tenant that has the least work running goes first.
+        The tenant that has the least work running goes first; among equals, those after the one who was ``last``.
         """
-        head = self._head(kinds)
+        head = self._head(kinds, last)
         if head is None:
             return []
         like = (jobs.c.tenant_id == head.tenant_id, jobs.c.kind == head.kind, jobs.c.stage.is_not_distinct_from(head.stage))
@@ -69,18 +78,19 @@ class JobRepository:
         )
         return [job_of(row) for row in rows]
 
-    def _head(self, kinds: Sequence[JobKind]) -> Any:
+    def _head(self, kinds: Sequence[JobKind], last: TenantId | None) -> Any:
         running = (
             select(jobs.c.tenant_id, func.count().label("count"))
             .where(jobs.c.state == "running", jobs.c.lease_until >= database_clock())
             .group_by(jobs.c.tenant_id)
             .subquery()
         )
+        turn = () if last is None else (case((jobs.c.tenant_id > last, 0), else_=1), jobs.c.tenant_id)
         return self._connection.execute(
             select(jobs.c.tenant_id, jobs.c.kind, jobs.c.stage)
             .select_from(jobs.outerjoin(running, running.c.tenant_id == jobs.c.tenant_id))
             .where(_is_due(), jobs.c.kind.in_(kinds))
-            .order_by(func.coalesce(running.c.count, 0), jobs.c.priority, jobs.c.run_after)
+            .order_by(func.coalesce(running.c.count, 0), jobs.c.priority, *turn, jobs.c.run_after)
             .limit(1)
         ).one_or_none()
 
@@ -129,15 +139,16 @@ class JobRepository:
         )
         return set(self._connection.execute(failed).scalars())
 
-    def postpone(self, job: Job, *, delay_s: float, error_code: str, give_up: bool, counts: bool = True) -> bool:
+    def postpone(self, job: Job, why: RagError, *, delay_s: float, give_up: bool, counts: bool = True) -> bool:
         """Hand a job back for later, or mark it dead; one that does not count as a try was not the job's fault."""
         values = {
             "state": "dead" if give_up else "queued",
             "owner": None,
             "lease_until": None,
             "run_after": database_clock() + delay_s,
-            "attempts": jobs.c.attempts - (0 if counts else 1),
-            "error_code": error_code,
+            "attempts": jobs.c.attempts if counts else _ONE_LESS,
+            "error_code": why.code,
+            "error_message": why.message,
             "updated_at": now(),
         }
         postponed = update(jobs).where(self._mine([job.id])).values(values).returning(jobs.c.id)
@@ -154,7 +165,7 @@ class JobRepository:
                 state="queued",
                 owner=None,
                 lease_until=None,
-                attempts=case((jobs.c.attempts > 0, jobs.c.attempts - 1), else_=0),
+                attempts=_ONE_LESS,
                 retakes=jobs.c.retakes + lost,
             )
         )
@@ -207,6 +218,7 @@ def _row(job: Job, owner: str, run_after: float, lease_s: float | None) -> dict[
         "from_version": job.start,
         "below_version": job.below,
         "state": "running" if running else "queued",
+        "priority": -1 if job.kind in _UPKEEP else 0,
         "owner": owner if running else None,
         "lease_until": run_after + lease_s if lease_s is not None else None,
         "run_after": run_after,

@@ -90,5 +90,14 @@ def test_many_hear_the_same(service, client):
 def test_a_cursor_is_a_number(service):
     with listening(service, "?cursor=yesterday") as socket:
         assert json.loads(socket.recv(10))["data"]["error"]["code"] == "invalid_request"
-        with pytest.raises(ConnectionClosed):
+        with pytest.raises(ConnectionClosed) as closed:
             socket.recv(10)
+    assert closed.value.rcvd.code == 1008
+
+
+def test_who_sends_something_other_than_text_is_hung_up_on(service):
+    with listening(service) as socket:
+        socket.send(b"\x00")
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(10)
+    assert closed.value.rcvd.code == 1003

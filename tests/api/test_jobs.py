@@ -1,5 +1,6 @@
 """Jobs as their owners see them: listed, followed, cancelled, tried again; nobody sees another's."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from advanced_rag.config import AuthSettings, JobSettings
-from advanced_rag.exceptions import EncoderError, VectorStoreError
+from advanced_rag.exceptions import DatabaseUnavailableError, EncoderError, SlowConsumerError, VectorStoreError
+from advanced_rag.fetching.fetch import Fetched
+from advanced_rag.file_errors import NoTextError
 from advanced_rag.storage.jobs import JobRepository
 from tests.conftest import make_data_dir, make_database
 from tests.support.files import make_pdf
@@ -89,6 +92,36 @@ def test_who_comes_back_with_a_cursor_misses_nothing_and_hears_nothing_twice(idl
     assert events(idle, document, **{"Last-Event-ID": str(cursor)}) == told[4:]
 
 
+def test_a_stream_ends_for_good_with_its_job(idle):
+    document = queue(idle)
+    run_due(idle)
+    last = events(idle, document)[-1]["cursor"]
+    again = idle.request("GET", document["events_url"], headers={"Last-Event-ID": str(last)})
+    assert (again.status_code, again.content) == (204, b"")
+
+
+@pytest.mark.parametrize("cursor", ["9" * 30, "-1", "yesterday"])
+def test_a_cursor_is_a_number_no_larger_than_any_there_can_be(idle, cursor):
+    document = queue(idle)
+    for sent in ({"headers": {"Last-Event-ID": cursor}}, {"params": {"cursor": cursor}}):
+        assert idle.request("GET", document["events_url"], **sent).status_code == 422
+
+
+def test_what_cuts_a_stream_off_is_told_as_json(idle):
+    document, feed = queue(idle), idle.container.feed
+    follow = feed.follow
+
+    async def cut_off(*_arguments, **_more):
+        raise SlowConsumerError("too slow")
+        yield
+
+    feed.follow = cut_off
+    answer = idle.get(document["events_url"]).text
+    feed.follow = follow
+    data = next(line.removeprefix("data: ") for line in answer.splitlines() if line.startswith("data: "))
+    assert json.loads(data)["error"]["code"] == "slow_consumer"
+
+
 def test_a_queued_job_is_cancelled_and_nothing_of_it_is_left(idle):
     document = queue(idle)
     cancelled = idle.post(f"{document['status_url']}/cancel")
@@ -119,7 +152,140 @@ def test_a_job_that_is_cancelled_while_it_runs_changes_nothing_any_more(idle):
     assert idle.get(f"/v1/documents/{document['document_id']}").status_code == 404
     due_now(idle)
     run_due(idle)
-    assert idle.post("/v1/index/verify", repair=False).json()["collections"][0]["orphaned"] == 0
+    assert idle.post("/v1/index/verify", repair=False).json()["agrees"]
+
+
+def test_a_file_that_was_taken_is_not_lost_with_the_request_that_brought_it(idle):
+    desk, asked = idle.container.jobs, asyncio.Event()
+    wait = desk.wait
+
+    async def wait_forever(*_arguments) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def cut_off() -> None:
+        desk.wait = wait_forever
+        request = asyncio.create_task(idle._http.request("POST", INGEST, files=[("files", ("a.txt", b"Taken in time."))]))
+        await asked.wait()
+        request.cancel()
+        await asyncio.wait({request})
+        desk.wait = wait
+
+    idle.run(cut_off())
+    assert run_due(idle) == 1
+    assert idle.get("/v1/jobs?limit=1").json()["jobs"][0]["status"] == "ready"
+
+
+def test_a_file_stays_where_it_is_not_known_whether_it_was_taken(idle):
+    ingest = idle.container.ingest
+    queue_really = ingest.queue
+
+    async def lose_the_answer(*arguments) -> None:
+        await queue_really(*arguments)
+        raise DatabaseUnavailableError("the connection broke after the commit")
+
+    ingest.queue = lose_the_answer
+    refused = idle.request("POST", "/v1/ingest", files=[("files", ("a.txt", b"Taken all the same."))])
+    ingest.queue = queue_really
+    assert refused.status_code == 503
+    assert run_due(idle) == 1
+    assert idle.get("/v1/jobs?limit=1").json()["jobs"][0]["status"] == "ready"
+
+
+def test_who_repeats_a_request_and_waits_is_answered_although_its_job_is_gone(idle):
+    headers = {"Idempotency-Key": "purged"}
+    document = queue(idle, content=b"Nothing is left of this.", **headers)
+    failing(idle, EncoderError("cannot"))
+    for _ in range(2):
+        run_due(idle)
+        due_now(idle)
+    idle.request("DELETE", "/v1/jobs/dead")
+    again = idle.request("POST", INGEST, files=[("files", ("a.txt", b"Nothing is left of this."))], headers=headers)
+    assert (again.status_code, again.json()["documents"]) == (202, [document])
+
+
+def test_the_same_address_with_one_key_is_asked_once(idle):
+    fetched = []
+
+    async def fetch(_url, path):
+        fetched.append(path)
+        path.write_bytes(f"What is there now, {uuid.uuid4()}.".encode())
+        return Fetched("page.txt", "text/plain", 1)
+
+    fetcher = idle.container.fetcher
+    fetcher.fetch = fetch
+    body, headers = {"url": "https://example.org/page.txt"}, {"Idempotency-Key": "address"}
+    first, again = (idle.request("POST", "/v1/ingest", json=body, headers=headers) for _ in range(2))
+    other = idle.request("POST", "/v1/ingest", json={"url": "https://example.org/other"}, headers=headers)
+    del fetcher.fetch
+    assert (first.status_code, first.json()["documents"]) == (202, again.json()["documents"])
+    assert (other.status_code, len(fetched)) == (409, 1)
+
+
+def test_nothing_is_told_of_a_job_after_its_end(idle):
+    document = queue(idle)
+
+    async def cancelled_before_it_began() -> None:
+        worker = idle.container.worker
+        claimed = await worker._claim(("ingest",))
+        await idle._http.request("POST", f"{document['status_url']}/cancel")
+        await worker._run(claimed)
+
+    idle.run(cancelled_before_it_began())
+    assert [event["status"] for event in job(idle, document)["stages"]] == ["queued", "cancelled"]
+
+
+def test_who_lost_a_job_leaves_its_file_to_who_has_it_now(idle):
+    document = queue(idle)
+    database = idle.container.database
+
+    async def lose_it_and_fail(*_arguments) -> None:
+        await database.write_across(lambda c: c.connection.exec_driver_sql("UPDATE jobs SET lease_until = 0"))
+        await database.write_across(lambda c: JobRepository(c, "quicker").claim(1, 60))
+        raise NoTextError
+
+    idle.container.index.add = lose_it_and_fail
+    run_due(idle)
+    assert job(idle, document)["status"] == "running"
+    assert (idle.container.settings.files_folder / "default" / document["job_id"]).exists()
+    idle.post(f"{document['status_url']}/cancel")
+
+
+def test_a_file_that_is_not_to_be_found_is_no_fault_of_the_file(idle):
+    document = queue(idle)
+    file = idle.container.settings.files_folder / "default" / document["job_id"]
+    hidden = file.rename(file.parent.parent / "elsewhere")
+    for _ in range(2):
+        run_due(idle)
+        due_now(idle)
+    dead = job(idle, document)
+    assert (dead["status"], dead["error"]["code"]) == ("dead", "file_missing")
+    assert dead["error"]["message"]
+    hidden.rename(file)
+    idle.post(f"{document['status_url']}/retry")
+    run_due(idle)
+    assert job(idle, document)["status"] == "ready"
+
+
+def test_what_is_written_of_a_document_while_it_is_deleted_is_purged(idle):
+    def send(text: str) -> None:
+        told = {"documents": '[{"id": "short-lived"}]'}
+        idle.request("POST", "/v1/ingest", files=[("files", ("a.txt", text.encode()))], data=told)
+
+    send("The first text.")
+    run_due(idle)
+    send("".join(f"Ringing tables list bird number {n} of the marsh.\n\n" for n in range(9000)))
+    add = idle.container.index.add
+
+    async def delete_first(*arguments) -> None:
+        await idle._http.request("DELETE", "/v1/documents/short-lived")
+        await add(*arguments)
+
+    idle.container.index.add = delete_first
+    run_due(idle)
+    due_now(idle)
+    run_due(idle)
+    assert idle.post("/v1/index/verify", repair=False).json()["agrees"]
 
 
 def failing(service: LiveService, error: Exception) -> None:

@@ -1,7 +1,9 @@
 """Files come in over POST /v1/ingest: streamed, bounded, read in the background, found at page and heading."""
 
 import asyncio
+import errno
 import json
+import tempfile
 
 import pytest
 
@@ -161,6 +163,17 @@ def test_files_beyond_the_limits_are_refused(data_dir):
         problem(upload(service, *[(f"{n}.txt", b"x") for n in range(3)]), 413, "body_too_large")
         problem(upload(service, ("a.txt", b"x" * 6000)), 413, "body_too_large")
         assert kept(service) == []
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_service(service, monkeypatch):
+    def full(*_arguments) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", full)
+    answer = upload(service, ("a.txt", b"x" * 2_000_000))
+    problem(answer, 503, "file_store_unavailable")
+    assert answer.headers["Retry-After"]
+    assert kept(service) == []
 
 
 def test_the_same_request_gets_the_same_answer(service):

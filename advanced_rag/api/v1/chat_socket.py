@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from advanced_rag.api.body import parse_json
 from advanced_rag.api.context import RequestContext
 from advanced_rag.api.schemas.chat import ChatRequest
-from advanced_rag.api.sockets import admitted, count, refusal
+from advanced_rag.api.sockets import admitted, count, heard, refusal
 from advanced_rag.api.v1.chat import question_of, wire
 from advanced_rag.container import Container
 from advanced_rag.exceptions import InvalidRequestError, RagError
@@ -24,7 +24,7 @@ async def chat_socket(socket: WebSocket) -> None:
     """Answer questions until the client leaves: text frames of ``{event, data}`` for each body of POST /v1/chat."""
     async with admitted(socket, "chat") as principal:
         while True:
-            text = await socket.receive_text()
+            text = await heard(socket)
             try:
                 await _answer(socket, principal, text)
             except RagError as error:

@@ -23,7 +23,7 @@ from advanced_rag.api.schemas.documents import (
     UploadIn,
 )
 from advanced_rag.api.uploads import MultipartRoute, Upload, fetched, received
-from advanced_rag.exceptions import FieldError, InvalidRequestError
+from advanced_rag.exceptions import FieldError, InvalidRequestError, RagError
 from advanced_rag.models.documents import DocumentInput
 from advanced_rag.services.intake import Admitted, RequestKey
 from advanced_rag.storage.filters import MAX_FACET_VALUES, count_values
@@ -99,7 +99,9 @@ async def ingest_files(
 ) -> Answers:
     """Take files in."""
     async with received(request, context.services.files, context.tenant) as arrived:
-        return await _queue(arrived, response, context, idempotency_key, wait=wait)
+        said = [(item.source.sha256, item.source.name, item.told.model_dump(mode="json")) for item in arrived]
+        taken = await _queue(arrived, context, _key(context, idempotency_key, said))
+    return await _answer(context, response, taken, wait=wait)
 
 
 @router.post(
@@ -115,18 +117,17 @@ async def ingest(
     body: IngestRequest, response: Response, context: Context, wait: Wait = False, idempotency_key: IdempotencyKey = None
 ) -> Any:
     """Take documents in: texts, or as multipart/form-data files; each is visible, whole, once its job is ready."""
+    key = _key(context, idempotency_key, body.model_dump(mode="json"))
     if body.url is not None:
-        async with fetched(body.url, body.document or UploadIn(), context.services, context.tenant) as arrived:
-            return await _queue(arrived, response, context, idempotency_key, wait=wait)
+        taken = await _fetch(body.url, body.document or UploadIn(), context, key)
+        return await _answer(context, response, taken, wait=wait)
     told = body.documents or []
     documents = [_text(item) for item in told]
     _check(told, documents, context.services.documents.domains)
     context.targets.extend(document.id for document in documents)
-    key = _key(context, idempotency_key, body.model_dump(mode="json"))
     if not wait or key is not None:
-        return await _answer(
-            context, response, await context.services.ingest.queue(context.principal, documents, key), wait=wait
-        )
+        taken = await context.services.ingest.queue(context.principal, documents, key)
+        return await _answer(context, response, taken, wait=wait)
     return await finished(context, response, documents)
 
 
@@ -139,23 +140,28 @@ async def finished(context: RequestContext, response: Response, documents: Seque
     return _ingested(context, [IngestedDocument.of(item) for item in done.results])
 
 
-async def _queue(
-    arrived: Sequence[Upload], response: Response, context: RequestContext, key: str | None, *, wait: bool
-) -> Answers:
+async def _fetch(url: str, told: UploadIn, context: RequestContext, key: RequestKey | None) -> list[Admitted]:
+    """Queue what is behind an address; who repeats himself is answered without asking there again."""
+    before = await context.services.ingest.answered(context.principal, key) if key else None
+    if before is not None:
+        return before
+    async with fetched(url, told, context.services, context.tenant) as arrived:
+        return await _queue(arrived, context, key)
+
+
+async def _queue(arrived: Sequence[Upload], context: RequestContext, key: RequestKey | None) -> list[Admitted]:
     """Queue files; those there is nothing to do for are not kept. The same file sent twice is one document."""
     distinct = _distinct(arrived)
     documents = [_file(item) for item in distinct]
     _check([item.told for item in distinct], documents, context.services.documents.domains)
     context.targets.extend(document.id for document in documents)
-    body = [(item.source.sha256, item.source.name, item.told.model_dump(mode="json")) for item in arrived]
-    taken = await context.services.ingest.queue(context.principal, documents, _key(context, key, body))
+    taken = await context.services.ingest.queue(context.principal, documents, key)
     answers = {item.document_id: item for item in taken}
-    admitted = [answers[_file(item).id] for item in arrived]
     queued = {item.job_id for item in taken if item.status == "queued"}
     for item in arrived:
         if item.source.job_id not in queued:
             await asyncio.to_thread(context.services.files.remove, context.tenant, item.source.job_id)
-    return await _answer(context, response, admitted, wait=wait)
+    return [answers[_file(item).id] for item in arrived]
 
 
 def _distinct(arrived: Sequence[Upload]) -> list[Upload]:
@@ -168,8 +174,11 @@ async def _answer(context: RequestContext, response: Response, taken: Sequence[A
     if not wait:
         return admitted(context, taken)
     job_ids = [item.job_id for item in taken]
-    ended = await context.services.jobs.wait(context.tenant, job_ids, context.deadline.remaining())
-    if ended is None or not ended.keys() >= set(job_ids):  # of a forgotten document there is no job either
+    try:
+        ended = await context.services.jobs.wait(context.tenant, job_ids, context.deadline.remaining())
+    except RagError:  # they are taken, whatever keeps us from hearing how they end
+        ended = None
+    if ended is None:
         return admitted(context, taken)
     response.status_code = status.HTTP_200_OK
     return _ingested(context, [IngestedDocument.of_job(ended[item.job_id]) for item in taken])

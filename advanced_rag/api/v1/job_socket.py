@@ -6,16 +6,16 @@ from contextlib import aclosing
 from fastapi import APIRouter, WebSocket
 
 from advanced_rag.api.schemas.jobs import JobEventOut
-from advanced_rag.api.sockets import admitted, refusal
+from advanced_rag.api.sockets import admitted, heard, refusal
 from advanced_rag.container import Container
 from advanced_rag.exceptions import InvalidRequestError, RagError
 from advanced_rag.models.identity import Principal
+from advanced_rag.models.jobs import MAX_CURSOR
 from advanced_rag.services.job_desk import seen_by
 
 router = APIRouter()
 
-_TRY_AGAIN_LATER = 1013
-_MAX_CURSOR = 2**53
+_NOT_LIKE_THIS, _TRY_AGAIN_LATER = 1008, 1013
 
 
 @router.websocket("/v1/jobs/ws")
@@ -49,18 +49,18 @@ async def _send(socket: WebSocket, principal: Principal) -> None:
                 await socket.send_text(f'{{"event":"job","data":{data}}}')
     except RagError as error:
         await socket.send_json(refusal(error))
-        await socket.close(_TRY_AGAIN_LATER, error.code)
+        await socket.close(_NOT_LIKE_THIS if isinstance(error, InvalidRequestError) else _TRY_AGAIN_LATER, error.code)
 
 
 async def _listen(socket: WebSocket) -> None:
     while True:
-        if await socket.receive_text() == "ping":
+        if await heard(socket) == "ping":
             await socket.send_text("pong")
 
 
 def _cursor(value: str | None) -> int | None:
     if value is None:
         return None
-    if not value.isascii() or not value.isdecimal() or int(value) > _MAX_CURSOR:
+    if not value.isascii() or not value.isdecimal() or int(value) > MAX_CURSOR:
         raise InvalidRequestError.at("cursor", "a cursor is the number of an event")
     return int(value)

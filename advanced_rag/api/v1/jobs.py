@@ -1,11 +1,12 @@
 """Jobs: what becomes of documents that were taken in."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response, status
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from advanced_rag.api.body import StrictJsonRoute
@@ -16,13 +17,13 @@ from advanced_rag.api.schemas.jobs import JobEventOut, JobOut, JobPage, PurgedRe
 from advanced_rag.api.sockets import SocketCounts
 from advanced_rag.config import Settings
 from advanced_rag.exceptions import RagError
-from advanced_rag.models.jobs import ENDED, JobEvent, JobState
+from advanced_rag.models.jobs import ENDED, MAX_CURSOR, JobEvent, JobState
 
 router = APIRouter(route_class=StrictJsonRoute, tags=["jobs"])
 
 JobIdPath = Annotated[str, Path(max_length=64)]
-EventCursor = Annotated[int | None, Query(ge=0, le=2**53, description="go on after this event")]
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=32)]
+EventCursor = Annotated[int | None, Query(ge=0, le=MAX_CURSOR, description="go on after this event")]
+LastEventId = Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_CURSOR)]
 _JOB_BEGINNING = 0
 
 
@@ -31,10 +32,10 @@ async def list_jobs(
     context: BoundedContext,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=600)] = None,
-    status: JobState | None = None,
+    state: Annotated[JobState | None, Query(alias="status")] = None,
 ) -> JobPage:
     """List jobs, newest first: one's own, or with the scope ``documents:all`` all of the tenant's."""
-    page = await context.services.jobs.page(context.principal, limit, cursor, status)
+    page = await context.services.jobs.page(context.principal, limit, cursor, state)
     return JobPage(jobs=[JobOut.of(item) for item in page.items], next_cursor=page.next_cursor)
 
 
@@ -67,7 +68,10 @@ async def retry_job(job_id: JobIdPath, context: BoundedContext) -> JobOut:
     "/v1/jobs/{job_id}/events",
     dependencies=[needs("ingest")],
     response_class=Response,
-    responses={200: {"content": {"text/event-stream": {}}}},
+    responses={
+        200: {"content": {"text/event-stream": {}}},
+        204: {"description": "the job has ended, and nothing was told after the cursor: there is nothing to come back for"},
+    },
 )
 async def follow_job(
     job_id: JobIdPath,
@@ -77,8 +81,10 @@ async def follow_job(
     last_event_id: LastEventId = None,
 ) -> Response:
     """Follow a job, from its beginning or from a cursor on, as server-sent events; the stream ends with the job."""
-    await context.services.jobs.get(context.principal, job_id)
-    after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else cursor or _JOB_BEGINNING
+    job = await context.services.jobs.get(context.principal, job_id)
+    after = next((number for number in (last_event_id, cursor) if number is not None), _JOB_BEGINNING)
+    if job.state in ENDED and not await context.services.jobs.stages(context.principal, job_id, after):
+        return Response(status_code=status.HTTP_204_NO_CONTENT)
     counts: SocketCounts = request.app.state.sockets
     counts.check(context.principal)
     return EventSourceResponse(_events(job_id, after, context, counts), headers={"Cache-Control": "no-cache"})
@@ -99,7 +105,7 @@ async def _events(job_id: str, after: int, context: RequestContext, counts: Sock
     except TimeoutError:
         return  # clients come back with the last cursor
     except RagError as error:
-        yield format_sse_event(event="error", data_str=str(problem(error.code, error.message)))
+        yield format_sse_event(event="error", data_str=json.dumps(problem(error.code, error.message)))
 
 
 def _wire(event: JobEvent) -> bytes:

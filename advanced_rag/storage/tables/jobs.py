@@ -17,7 +17,9 @@ jobs = Table(
     Column("owner", String(64)),
     Column("lease_until", Double),
     Column("run_after", Double, nullable=False),
-    Column("priority", Integer, nullable=False, server_default="0"),  # lower goes first
+    Column(
+        "priority", Integer, nullable=False, server_default="0"
+    ),  # lower goes first: what makes the index agree with SQL, then documents
     Column("attempts", Integer, nullable=False),
     Column("retakes", Integer, nullable=False, server_default="0"),
     Column("user_id", USER_ID),
