@@ -15,16 +15,16 @@ from advanced_rag.exceptions import (
     IdTakenError,
     KeyReusedError,
     RagError,
-    StorageQuotaExceededError,
 )
 from advanced_rag.file_errors import NoTextError
 from advanced_rag.models.documents import DocumentInput, DocumentVersion, Origin, Source, Span
 from advanced_rag.models.identity import Principal
 from advanced_rag.models.jobs import Job, JobNews, JobState, Stage
 from advanced_rag.models.parsed import PageStart
-from advanced_rag.models.quota import NOTHING, Holdings
+from advanced_rag.models.quota import Holdings
 from advanced_rag.models.routing import OTHERWISE
 from advanced_rag.services.chunking import Chunker, chunks_of, with_every_page
+from advanced_rag.services.quotas import Room
 from advanced_rag.services.rights import label_job, settle
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction
@@ -36,7 +36,6 @@ from advanced_rag.storage.job_log import JobLog
 from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.pages import PageRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
-from advanced_rag.storage.usage import UsageRepository
 from advanced_rag.telemetry.tracing import stage
 
 PARSER = "1"  # files are taken for changed when what is made of them is
@@ -177,7 +176,7 @@ class Intake:
         states = repository.lock([item.document.id for item in prepared])
         settled, refused = _settle(transaction, principal, prepared, states)
         unchanged = _unchanged_of(JobLog(transaction), prepared, states)
-        room = Room(UsageRepository(transaction))
+        room = Room(transaction)
         taken = Intaken()
         labels: list[Job] = []
         for item in prepared:
@@ -209,26 +208,6 @@ class Intake:
             log.add_ended([_ended(transaction, principal, item) for item in taken.admitted if item.status != "queued"])
         state: JobState = "running" if here else "queued"
         log.tell([news for item in taken.begun for news in _news(item, state)])
-
-
-class Room:
-    """What a tenant may still hold, while documents are taken in one after the other."""
-
-    def __init__(self, usage: UsageRepository) -> None:
-        self._usage = usage
-        self._quotas = usage.quotas(lock=True)
-        self._held = usage.holdings() if self._quotas.limit_storage else NOTHING
-
-    def take(self, document_id: str, needed: Holdings) -> StorageQuotaExceededError | None:
-        """Take the room a document needs, in place of what it had; returns why there is none."""
-        if not self._quotas.limit_storage:
-            return None
-        after = self._held - self._usage.holdings(document_id) + needed
-        exceeded = after.exceeds(self._quotas)
-        if exceeded is not None:
-            return StorageQuotaExceededError(f"the quota {exceeded} is used up", quota=exceeded)
-        self._held = after
-        return None
 
 
 def _repeated(key: RequestKey, before: Answered) -> Intaken:

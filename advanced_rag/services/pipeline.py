@@ -22,9 +22,8 @@ from advanced_rag.models.quota import Consumption, Holdings
 from advanced_rag.models.rights import Rights
 from advanced_rag.services.chunking import Chunker, chunks_of, with_every_page
 from advanced_rag.services.index import Index
-from advanced_rag.services.intake import Room
 from advanced_rag.services.pages import PageCapture
-from advanced_rag.services.quotas import QuotaService
+from advanced_rag.services.quotas import QuotaService, Room
 from advanced_rag.services.reading import FileReader
 from advanced_rag.services.removal import Removal
 from advanced_rag.services.rights import label_job
@@ -35,7 +34,6 @@ from advanced_rag.storage.files import FileStore
 from advanced_rag.storage.job_log import JobLog
 from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
-from advanced_rag.storage.usage import UsageRepository
 from advanced_rag.telemetry import metrics
 from advanced_rag.telemetry.tracing import stage
 from advanced_rag.text.blocks import first_heading
@@ -267,7 +265,7 @@ def _work(transaction: TenantTransaction, job: Job) -> Work | None:
 
 
 def _take_room(transaction: TenantTransaction, document_id: str, needed: Holdings) -> None:
-    error = Room(UsageRepository(transaction)).take(document_id, needed)
+    error = Room(transaction).take(document_id, needed)
     if error is not None:
         raise error
 

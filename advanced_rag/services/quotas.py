@@ -4,9 +4,9 @@ import asyncio
 from collections import defaultdict
 from datetime import UTC, date, datetime, time, timedelta
 
-from advanced_rag.exceptions import QuotaExceededError, RagError
+from advanced_rag.exceptions import QuotaExceededError, RagError, StorageQuotaExceededError
 from advanced_rag.models.documents import TenantId
-from advanced_rag.models.quota import Consumption, Quotas, Usage
+from advanced_rag.models.quota import NOTHING, Consumption, Holdings, Quotas, Usage
 from advanced_rag.services.sql import Sql
 from advanced_rag.storage.database import TenantTransaction, Transaction
 from advanced_rag.storage.tables import now
@@ -87,3 +87,23 @@ class QuotaService:
 def _seconds_until_tomorrow(moment: datetime) -> int:
     tomorrow: date = moment.date() + timedelta(days=1)
     return int((datetime.combine(tomorrow, time(), UTC) - moment).total_seconds()) + 1
+
+
+class Room:
+    """What a tenant may still hold, while documents are taken in one after the other."""
+
+    def __init__(self, transaction: TenantTransaction) -> None:
+        self._usage = UsageRepository(transaction)
+        self._quotas = self._usage.quotas(lock=True)
+        self._held = self._usage.holdings() if self._quotas.limit_storage else NOTHING
+
+    def take(self, document_id: str, needed: Holdings) -> StorageQuotaExceededError | None:
+        """Take the room a document needs, in place of what it had; returns why there is none."""
+        if not self._quotas.limit_storage:
+            return None
+        after = self._held - self._usage.holdings(document_id) + needed
+        exceeded = after.exceeds(self._quotas)
+        if exceeded is not None:
+            return StorageQuotaExceededError(f"the quota {exceeded} is used up", quota=exceeded)
+        self._held = after
+        return None
