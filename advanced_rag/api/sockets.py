@@ -1,4 +1,4 @@
-"""WebSockets: who is there, from where, how many at once, and for how long."""
+"""Connections that stay open: who is there, from where, how many at once, and for how long."""
 
 import asyncio
 from collections import Counter
@@ -7,26 +7,35 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import Request, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from starlette.concurrency import run_in_threadpool
+from starlette.websockets import WebSocketState
 
 from advanced_rag.api.errors import problem, respond_to
 from advanced_rag.api.limits import RateLimits
 from advanced_rag.config import Settings
 from advanced_rag.container import Container
 from advanced_rag.exceptions import (
+    CredentialsError,
     ForbiddenError,
     MissingCredentialsError,
     MissingScopeError,
     OverloadedError,
     RagError,
+    RevokedCredentialsError,
+    UnavailableError,
 )
 from advanced_rag.models.identity import LOCAL, Principal, Scope
+from advanced_rag.services.identity import Authenticator
+from advanced_rag.telemetry.logs import get_logger
 
 PROTOCOL = "advanced-rag"  # what a browser offers beside its key, and is answered with
 _BEARER = "bearer."
 _NOT_TEXT = 1003
+_log = get_logger(__name__)
 _TIME_IS_UP, _TOO_LATE = 1001, "the connection has lasted as long as it may"
+_NO_MORE = 1008
+_LOOK_AGAIN_S = 1.0  # with what services take to hear of it, below the five seconds a revocation may take
 
 
 class SocketCounts:
@@ -58,20 +67,62 @@ class SocketCounts:
 @asynccontextmanager
 async def admitted(socket: WebSocket, scope: Scope) -> AsyncIterator[Principal]:
     """Accept a connection of somebody who may, for as long as it may last; anybody else is refused as over HTTP."""
-    settings: Settings = socket.app.state.settings
-    counts: SocketCounts = socket.app.state.sockets
     try:
-        principal = await _identify(socket, settings, scope)
-        async with counts.taken(principal):
+        principal = await _identify(socket, socket.app.state.settings, scope)
+        async with lasting(socket.app, principal):
             await socket.accept(subprotocol=PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
-            async with asyncio.timeout(settings.server.websocket_lifetime_s):
-                yield principal
+            yield principal
     except WebSocketDisconnect:
         return
     except TimeoutError:
         await socket.close(_TIME_IS_UP, _TOO_LATE)
     except RagError as error:
-        await socket.send_denial_response(respond_to(error, "socket"))
+        if socket.application_state is WebSocketState.CONNECTED:
+            await socket.close(_NO_MORE, error.code)
+        else:
+            await socket.send_denial_response(respond_to(error, "socket"))
+
+
+@asynccontextmanager
+async def lasting(app: FastAPI, principal: Principal) -> AsyncIterator[None]:
+    """Count a connection, and end it when its time is up, or when whoever opened it would be refused now.
+
+    Raises OverloadedError, TimeoutError, CredentialsError, ForbiddenError.
+    """
+    settings: Settings = app.state.settings
+    counts: SocketCounts = app.state.sockets
+    refused: list[RagError] = []
+    try:
+        async with counts.taken(principal), asyncio.timeout(settings.server.websocket_lifetime_s) as limit:
+            container: Container = app.state.opening.container
+            watch = asyncio.create_task(_watch(container.identities.authenticator, principal, limit, refused))
+            try:
+                yield
+            finally:
+                watch.cancel()
+    except TimeoutError:
+        if refused:
+            raise refused[0] from None
+        raise
+
+
+async def _watch(
+    authenticator: Authenticator, principal: Principal, limit: asyncio.Timeout, refused: list[RagError]
+) -> None:
+    before: object = None
+    while principal != LOCAL:
+        try:
+            standing = await authenticator.standing(principal)
+            if before not in {None, standing}:
+                raise RevokedCredentialsError("what the connection was opened with is not the same any more")
+            before = standing
+        except (CredentialsError, ForbiddenError) as error:
+            refused.append(error)
+            limit.reschedule(asyncio.get_running_loop().time())
+            return
+        except (UnavailableError, OverloadedError) as error:
+            _log.warning("identity_not_confirmed", code=error.code)
+        await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 async def heard(socket: WebSocket) -> str:

@@ -39,6 +39,17 @@ class Authenticator:
             raise CredentialsError("not a key of this service")
         return await self._principal(await self._verifier.verify(credentials))
 
+    async def standing(self, principal: Principal) -> object:
+        """Return what somebody's identity is worth, as of the last few seconds: what outlives a request asks again.
+
+        Another value is another identity. Raises CredentialsError, ForbiddenError, UnavailableError.
+        """
+        if principal.credential is None:  # a token of the identity provider, which tells nobody that it was taken back
+            return await self._tenants.active(principal.tenant)
+        if principal.credential == principal.user_id:
+            return await self._users.standing(principal.user_id)
+        return await self._keys.standing(principal.credential)
+
     def recall(self, credentials: str) -> Principal | None:
         """Return whose key this was some minutes ago, for what must answer although the database does not."""
         return self._keys.recall(credentials)

@@ -60,6 +60,7 @@ class KeyService:
         self._roles = roles
         self._known: TTLCache[str, Principal] = TTLCache(_REMEMBERED, _FRESH_S, timer=clock)
         self._stale: TTLCache[str, Principal] = TTLCache(_REMEMBERED, _STALE_S, timer=clock)
+        self._standing: TTLCache[str, Principal] = TTLCache(_REMEMBERED, _FRESH_S, timer=clock)
         self._lock = threading.Lock()
         self._used: dict[str, datetime] = {}
         metrics.begin(metrics.IDENTITY_LOOKUPS, ["cached", "looked_up"])
@@ -75,6 +76,20 @@ class KeyService:
         metrics.IDENTITY_LOOKUPS.labels("cached" if known else "looked_up").inc()
         principal = known or await self._look_up(key, digest)
         self._note_use(principal)
+        return principal
+
+    async def standing(self, key_id: str) -> Principal:
+        """Return whom a key stands for, as of the last few seconds; raises CredentialsError, TenantDisabledError."""
+        with self._lock:
+            known = self._standing.get(key_id)
+        if known is not None:
+            return known
+        stored = await self._database.read_across(lambda t: KeyRing(t).by_id(key_id))
+        if stored is None:
+            raise RevokedCredentialsError("the key is gone")
+        principal = self._principal(stored)
+        with self._lock:
+            self._standing[key_id] = principal
         return principal
 
     def recall(self, key: str) -> Principal | None:
@@ -127,6 +142,7 @@ class KeyService:
     def forget(self, key_id: str) -> None:
         """Look a key up again when it is used next."""
         with self._lock:
+            self._standing.pop(key_id, None)
             for digest in [digest for digest, known in self._stale.items() if known.credential == key_id]:
                 self._known.pop(digest, None)
                 del self._stale[digest]

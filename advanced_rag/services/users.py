@@ -187,19 +187,31 @@ class UserService:
 
         Raises CredentialsError, RevokedCredentialsError, TenantDisabledError.
         """
-        with self._lock:
-            found = self._known.get(claims.user_id)
-        if found is None:
-            found = await self._database.read_across(lambda t: Register(t).by_id(claims.user_id))
-            if found is None:
-                raise CredentialsError("the token speaks of nobody here")
-            with self._lock:
-                self._known[claims.user_id] = found
-        _check_active(found)
+        found = await self._active(claims.user_id)
         if claims.epoch != found.epoch or claims.tenant != found.user.tenant:
             raise RevokedCredentialsError("the login was ended")
         scopes = self._settings.granted.get(found.user.role, frozenset())
         return Principal(found.user.tenant, found.user.id, scopes, frozenset(found.user.groups), found.user.id)
+
+    async def standing(self, user_id: str) -> tuple[int, str, tuple[str, ...]]:
+        """Return what the logins of a user are worth, as of the last few seconds: another value, once they were ended.
+
+        Raises CredentialsError, TenantDisabledError.
+        """
+        found = await self._active(user_id)
+        return found.epoch, found.user.role, found.user.groups
+
+    async def _active(self, user_id: str) -> StoredUser:
+        with self._lock:
+            found = self._known.get(user_id)
+        if found is None:
+            found = await self._database.read_across(lambda t: Register(t).by_id(user_id))
+            if found is None:
+                raise CredentialsError("there is no such user")
+            with self._lock:
+                self._known[user_id] = found
+        _check_active(found)
+        return found
 
     async def _log_in(self, user: User, epoch: int, family: str) -> Login:
         refresh = secrets.token_urlsafe(32)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, insert, select, tuple_, update
 
 from advanced_rag.models.documents import Page, TenantId
 from advanced_rag.models.identity import ApiKey
@@ -93,12 +93,11 @@ class KeyRing:
 
     def find(self, prefix: str) -> StoredKey | None:
         """Return the key with a prefix, whatever its state."""
-        row = self._connection.execute(
-            select(api_keys, tenants.c.is_active)
-            .select_from(api_keys.join(tenants, tenants.c.id == api_keys.c.tenant_id))
-            .where(api_keys.c.prefix == prefix)
-        ).one_or_none()
-        return None if row is None else StoredKey(_key(row), row.digest, row.is_active)
+        return self._find(api_keys.c.prefix == prefix)
+
+    def by_id(self, key_id: str) -> StoredKey | None:
+        """Return a key, whatever its state."""
+        return self._find(api_keys.c.id == key_id)
 
     def note_use(self, times: Mapping[str, datetime]) -> None:
         """Remember when keys were used last."""
@@ -107,6 +106,14 @@ class KeyRing:
                 update(api_keys).where(api_keys.c.id == bindparam("key")).values(last_used_at=bindparam("at")),
                 [{"key": key_id, "at": at} for key_id, at in times.items()],
             )
+
+    def _find(self, condition: ColumnElement[bool]) -> StoredKey | None:
+        row = self._connection.execute(
+            select(api_keys, tenants.c.is_active)
+            .select_from(api_keys.join(tenants, tenants.c.id == api_keys.c.tenant_id))
+            .where(condition)
+        ).one_or_none()
+        return None if row is None else StoredKey(_key(row), row.digest, row.is_active)
 
 
 def _key(row: Any) -> ApiKey:

@@ -25,13 +25,15 @@ SETTINGS = {
 }
 
 
+def keys(data_dir: Path, *arguments: str) -> str:
+    """Administer keys as an operator does, beside the running service."""
+    command = [COMMAND, "keys", *arguments, "--tenant", "default"]
+    environment = {**os.environ, "RAG_DATA_DIR": str(data_dir)}
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
 def make_key(data_dir: Path, *options: str) -> str:
-    """Make a key as an operator does, beside the running service."""
-    command = [COMMAND, "keys", "create", "--tenant", "default", "--json", *options]
-    made = subprocess.run(
-        command, env={**os.environ, "RAG_DATA_DIR": str(data_dir)}, check=True, capture_output=True, text=True
-    )
-    return str(json.loads(made.stdout)["key"])
+    return str(json.loads(keys(data_dir, "create", "--json", *options))["key"])
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,30 @@ def test_a_connection_lasts_as_long_as_it_may(tmp_path, prepared_encoders):
         with pytest.raises(ConnectionClosed) as raised:
             socket.recv(timeout=30)
         assert raised.value.rcvd.code == 1001
+
+
+@pytest.mark.parametrize("with_ticket", [False, True], ids=["key", "ticket"])
+def test_a_connection_ends_when_its_key_is_revoked_on_another_replica(service, data_dir, with_ticket):
+    made = json.loads(keys(data_dir, "create", "--json", "--role", "reader"))
+    query, headers = (f"?ticket={ticket(service, made['key'])}", {}) if with_ticket else ("", {"X-API-Key": made["key"]})
+    with open_socket(service, query, additional_headers=headers) as socket:
+        keys(data_dir, "revoke", made["id"])
+        with pytest.raises(ConnectionClosed) as raised:
+            socket.recv(timeout=30)
+    assert (raised.value.rcvd.code, raised.value.rcvd.reason) == (1008, "revoked_credentials")
+
+
+def test_a_stream_of_events_ends_when_its_key_is_revoked(tmp_path, prepared_encoders):
+    data_dir = make_data_dir(tmp_path / "data", prepared_encoders)
+    with running(data_dir, RAG_AUTH__MODE="required", RAG_JOBS__EMBEDDED="false") as service:
+        made = json.loads(keys(data_dir, "create", "--json", "--role", "writer"))
+        with Client(service.url, key=made["key"]) as client:
+            (taken,) = client.upload([("a.txt", b"Nobody works on it.")])["documents"]
+        headers = {"X-API-Key": made["key"]}
+        with httpx2.stream("GET", f"{service.url}{taken['events_url']}", headers=headers, timeout=30) as answer:
+            keys(data_dir, "revoke", made["id"])
+            *_, last = [line for line in answer.iter_lines() if line.startswith("data: ")]
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "revoked_credentials"
 
 
 def test_a_token_in_the_address_is_taken_where_a_setting_allows_it_and_never_logged(tmp_path, prepared_encoders):

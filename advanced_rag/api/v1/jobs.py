@@ -1,12 +1,11 @@
 """Jobs: what becomes of documents that were taken in."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response, status
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response, status
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from advanced_rag.api.body import StrictJsonRoute
@@ -14,8 +13,7 @@ from advanced_rag.api.context import BoundedContext, Context, RequestContext
 from advanced_rag.api.errors import problem
 from advanced_rag.api.identity import needs
 from advanced_rag.api.schemas.jobs import JobEventOut, JobOut, JobPage, PurgedResponse
-from advanced_rag.api.sockets import SocketCounts
-from advanced_rag.config import Settings
+from advanced_rag.api.sockets import SocketCounts, lasting
 from advanced_rag.exceptions import RagError
 from advanced_rag.models.jobs import ENDED, MAX_CURSOR, JobEvent, JobState
 
@@ -87,15 +85,13 @@ async def follow_job(
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     counts: SocketCounts = request.app.state.sockets
     counts.check(context.principal)
-    return EventSourceResponse(_events(job_id, after, context, counts), headers={"Cache-Control": "no-cache"})
+    return EventSourceResponse(_events(job_id, after, context, request.app), headers={"Cache-Control": "no-cache"})
 
 
-async def _events(job_id: str, after: int, context: RequestContext, counts: SocketCounts) -> AsyncIterator[bytes]:
-    settings: Settings = context.services.settings
+async def _events(job_id: str, after: int, context: RequestContext, app: FastAPI) -> AsyncIterator[bytes]:
     try:
         async with (
-            counts.taken(context.principal),
-            asyncio.timeout(settings.server.websocket_lifetime_s),
+            lasting(app, context.principal),
             aclosing(context.services.feed.follow(context.tenant, after, job_id=job_id)) as events,
         ):
             async for event in events:
