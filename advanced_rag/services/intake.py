@@ -32,7 +32,7 @@ from advanced_rag.storage.document_rows import NewVersion
 from advanced_rag.storage.documents import DocumentRepository, DocumentState
 from advanced_rag.storage.idempotency import Answered, IdempotencyRepository
 from advanced_rag.storage.ids import content_hash
-from advanced_rag.storage.job_log import JobLog
+from advanced_rag.storage.job_log import Coming, JobLog
 from advanced_rag.storage.jobs import JobRepository
 from advanced_rag.storage.pages import PageRepository
 from advanced_rag.storage.rights import RightsRepository, StoredRights
@@ -175,20 +175,23 @@ class Intake:
         repository, jobs = DocumentRepository(transaction), JobRepository(transaction, self._owner)
         states = repository.lock([item.document.id for item in prepared])
         settled, refused = _settle(transaction, principal, prepared, states)
-        unchanged = _unchanged_of(JobLog(transaction), prepared, states)
+        coming = JobLog(transaction).coming(list(states))
         room = Room(transaction)
         taken = Intaken()
         labels: list[Job] = []
         for item in prepared:
             key, state = item.document.id, states[item.document.id]
             error = refused.get(key) or _unfit(item, state)
-            if error is None and key not in unchanged:
+            answer = _unchanged(item, state, coming.get(key))
+            if answer is None and not here and error is None and not settled[key].is_changed:
+                answer = _under_way(principal, item, coming.get(key))
+            if error is None and answer is None:
                 error = _no_room(room, item)
             if error is not None:
                 settled.pop(key, None)
                 taken.admitted.append(_refused(item, error))
-            elif key in unchanged:
-                taken.admitted.append(_unchanged(item, state))
+            elif answer is not None:
+                taken.admitted.append(answer)
                 if settled[key].is_changed:
                     labels.append(label_job(transaction.tenant, key, state.current_version or 0))
             else:
@@ -253,10 +256,18 @@ def _carry_pages(transaction: TenantTransaction, prepared: Sequence[_Prepared], 
             PageRepository(transaction).carry(item.job.document_id, origin.version, item.job.start)
 
 
-def _unchanged_of(log: JobLog, prepared: Sequence[_Prepared], states: Mapping[str, DocumentState]) -> set[str]:
-    """Return the documents that are what they were, and stay so: a version on its way would replace what came last."""
-    same = [item.document.id for item in prepared if states[item.document.id].content_hash == item.content_hash]
-    return {key for key in same if not log.is_ingesting(key)}
+def _unchanged(item: _Prepared, state: DocumentState, coming: Coming | None) -> Admitted | None:
+    """Answer for a document that is what it was, and stays so: a version on its way would replace what came last."""
+    if coming is not None or state.content_hash != item.content_hash:
+        return None
+    return Admitted(item.document.id, item.job_id, "unchanged", state.current_version, state.chunks)
+
+
+def _under_way(principal: Principal, item: _Prepared, coming: Coming | None) -> Admitted | None:
+    """Answer for a document that the same caller sent before, and that is not ready yet: its job is this one's too."""
+    if coming is None or (coming.content_hash, coming.user_id) != (item.content_hash, principal.user_id):
+        return None
+    return Admitted(item.document.id, coming.job_id, "queued", coming.version, coming.chunks)
 
 
 def _no_room(room: Room, item: _Prepared) -> RagError | None:
@@ -331,10 +342,6 @@ def _told_of(source: Source | None, reading: str) -> dict[str, Any] | None:
 
 def _refused(item: _Prepared, error: RagError) -> Admitted:
     return Admitted(item.document.id, item.job_id, "failed", error_code=error.code, error_message=error.message)
-
-
-def _unchanged(item: _Prepared, state: DocumentState) -> Admitted:
-    return Admitted(item.document.id, item.job_id, "unchanged", state.current_version, state.chunks)
 
 
 def _ended(transaction: TenantTransaction, principal: Principal, item: Admitted) -> tuple[Job, JobState, dict[str, object]]:

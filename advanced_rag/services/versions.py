@@ -82,7 +82,7 @@ class VersionService:
         found = VersionRepository(transaction).get(document_id, current, principal.reader) if current is not None else None
         if state is None or found is None:
             raise NotFoundError("no such document")
-        if JobLog(transaction).is_ingesting(document_id):
+        if JobLog(transaction).coming([document_id]):
             raise ConflictError("a new version of the document is on its way")
         before = replace(found.document, metadata=_as_told(found.document.metadata))
         after = replace(before, **changes)

@@ -1,6 +1,7 @@
 """Jobs as their owners see them: listed, cancelled, tried again; and what was told of them, to be read from a cursor on."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, Select, and_, delete, insert, select, tuple_, update
@@ -11,9 +12,20 @@ from advanced_rag.models.jobs import Job, JobEvent, JobInfo, JobNews, JobState
 from advanced_rag.storage.cursors import decode_cursor, encode_cursor
 from advanced_rag.storage.database import TenantTransaction, database_clock
 from advanced_rag.storage.jobs import job_of
-from advanced_rag.storage.tables import event_counters, job_events, jobs, now
+from advanced_rag.storage.tables import document_versions, event_counters, job_events, jobs, now
 
 TOPIC = "jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A version that is on its way, and the job that brings it."""
+
+    job_id: str
+    user_id: str | None
+    version: int
+    content_hash: str
+    chunks: int
 
 
 class JobLog:
@@ -117,15 +129,29 @@ class JobLog:
         )
         return [job_of(row) for row in self._connection.execute(ended)]
 
-    def is_ingesting(self, document_id: str) -> bool:
-        """Tell whether a version of a document is on its way."""
-        found = select(jobs.c.id).where(
-            jobs.c.tenant_id == self._tenant,
-            jobs.c.document_id == document_id,
-            jobs.c.kind == "ingest",
-            jobs.c.state.in_(["queued", "running"]),
+    def coming(self, document_ids: Sequence[str]) -> dict[str, Coming]:
+        """Return the newest version of each document that is on its way; nothing for those that stay what they are."""
+        version = document_versions.c
+        found = (
+            select(jobs.c.document_id, jobs.c.id, jobs.c.user_id, version.version, version.content_hash, version.chunk_count)
+            .join(
+                document_versions,
+                and_(
+                    version.tenant_id == jobs.c.tenant_id,
+                    version.document_id == jobs.c.document_id,
+                    version.version == jobs.c.from_version,
+                ),
+            )
+            .where(
+                jobs.c.tenant_id == self._tenant,
+                jobs.c.document_id.in_(document_ids),
+                jobs.c.kind == "ingest",
+                jobs.c.state.in_(["queued", "running"]),
+            )
+            .order_by(version.version)
         )
-        return self._connection.execute(found.limit(1)).first() is not None
+        rows = self._connection.execute(found)
+        return {row.document_id: Coming(row.id, row.user_id, row.version, row.content_hash, row.chunk_count) for row in rows}
 
     def retry(self, job_id: str) -> Job | None:
         """Queue a dead ingestion again, from where it came to; None when it is not dead."""

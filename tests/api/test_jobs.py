@@ -50,6 +50,10 @@ def job(service: LiveService, document: dict) -> dict:
     return service.get(document["status_url"]).json()
 
 
+def kept(service: LiveService) -> list[Path]:
+    return list(service.container.settings.files_folder.glob("*/*"))
+
+
 def run_due(service: LiveService) -> int:
     return service.run(service.container.worker.run_due())
 
@@ -128,7 +132,7 @@ def test_a_queued_job_is_cancelled_and_nothing_of_it_is_left(idle):
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
     assert run_due(idle) == 0
     assert idle.get(f"/v1/documents/{document['document_id']}").status_code == 404
-    assert list(idle.container.settings.files_folder.glob("*/*")) == []
+    assert kept(idle) == []
     assert idle.post(f"{document['status_url']}/cancel").status_code == 409
     assert events(idle, document)[-1]["status"] == "cancelled"
 
@@ -335,7 +339,7 @@ def test_dead_jobs_are_removed_with_their_files(idle):
         due_now(idle)
     assert idle.request("DELETE", "/v1/jobs/dead").json()["purged"] >= 1
     assert idle.get(document["status_url"]).status_code == 404
-    assert list(idle.container.settings.files_folder.glob("*/*")) == []
+    assert kept(idle) == []
 
 
 def test_workers_lost_over_a_job_are_counted_apart_from_its_failures(idle):
@@ -385,6 +389,27 @@ def test_a_large_document_goes_on_after_the_part_that_is_in_the_index(idle):
     chunks = idle.get(f"/v1/documents/{document['document_id']}").json()["chunks"]
     assert sum(sizes) == chunks + sizes[1]
     assert idle.post("/v1/index/verify", repair=False).json()["agrees"]
+
+
+def test_what_is_on_its_way_already_is_not_queued_again(idle):
+    before = set(kept(idle))
+    first, again = (queue(idle, content=b"Wrens sing loudly.") for _ in range(2))
+    assert again == first
+    assert [path.name for path in set(kept(idle)) - before] == [first["job_id"]]
+    run_due(idle)
+    assert (job(idle, first)["status"], set(kept(idle))) == ("ready", before)
+
+
+def test_what_comes_back_after_a_change_that_is_on_its_way_is_another_version(idle):
+    def put(text: str) -> dict:
+        (document,) = idle.post("/v1/ingest", documents=[{"id": "wren", "text": text}]).json()["documents"]
+        return document
+
+    taken = [put(text) for text in ("Wrens sing loudly.", "Wrens sing softly.", "Wrens sing loudly.", "Wrens sing loudly.")]
+    assert len({document["job_id"] for document in taken}) == 3
+    assert taken[3] == taken[2]
+    run_due(idle)
+    assert (idle.get("/v1/documents/wren").json()["version"], job(idle, taken[3])["status"]) == (3, "ready")
 
 
 def test_the_last_upload_of_a_document_wins_whichever_is_finished_first(idle):
