@@ -72,7 +72,7 @@ class ParserPool:
         await asyncio.gather(*(child.kill() for child in children))
 
     async def _answer(self, request: bytes) -> bytes:
-        child = self._rested() or await _Child.start(self._settings)
+        child = await self._child()
         self._busy.add(child)
         is_sound = False
         try:
@@ -89,6 +89,13 @@ class ParserPool:
             else:
                 await child.kill()
         return answer
+
+    async def _child(self) -> "_Child":
+        child = self._rested() or await _Child.start(self._settings)
+        if self._is_closed:
+            await child.kill()
+            raise OverloadedError("no more files are read here")
+        return child
 
     def _rested(self) -> "_Child | None":
         """Take a process that waits for work; one that was ended meanwhile is no fault of the next file."""

@@ -38,8 +38,17 @@ def run(use: Callable[[ParserPool], Awaitable[None]], **settings: object) -> Non
 
 
 def children() -> list[psutil.Process]:
+    """Return the processes that read files for this test: another pool may be open in this process."""
     found = psutil.Process().children(recursive=True)
-    return [child for child in found if "advanced_rag.parsing.child" in child.cmdline()]
+    return [child for child in found if child not in of_others and "advanced_rag.parsing.child" in child.cmdline()]
+
+
+of_others: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def notice_others() -> None:
+    of_others.update(psutil.Process().children(recursive=True))
 
 
 async def code(pool: ParserPool, path: Path) -> str:
@@ -231,6 +240,20 @@ def test_a_process_is_replaced_after_some_files(good):
         assert seen[3] not in ([], seen[0])
 
     run(use, files_per_process=3)
+
+
+def test_a_pool_that_is_closed_leaves_no_process(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("Herons stand still.")
+
+    async def use(pool: ParserPool) -> None:
+        reading = [asyncio.create_task(pool.parse(file, file.name)) for _ in range(3)]  # one starts a process, two wait
+        await asyncio.sleep(0)
+        await pool.close()
+        for outcome in await asyncio.gather(*reading, return_exceptions=True):
+            assert isinstance(outcome, OverloadedError)
+
+    run(use)
 
 
 def test_more_files_than_may_wait_are_turned_away(endless, good):
