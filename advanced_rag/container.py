@@ -23,8 +23,8 @@ from advanced_rag.foundation import (
     open_visual,
 )
 from advanced_rag.indexing import make_generations, open_store
+from advanced_rag.llm.chain import FallbackChain
 from advanced_rag.llm.extractive import ExtractiveAnswerer
-from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
 from advanced_rag.models.retrieval import LegName
 from advanced_rag.parsing.pool import ParserPool
 from advanced_rag.ranking.rerank import load_reranker
@@ -297,8 +297,11 @@ def _shared_store(settings: Settings, stack: AsyncExitStack) -> SharedStore | No
 
 
 def _providers(settings: Settings) -> FallbackChain | None:
-    providers = [(OpenAiAnswerer(item), make_breaker(f"llm_{item.name}").watch) for item in settings.llm.providers]
-    return FallbackChain(providers) if providers else None
+    if not settings.llm.providers:
+        return None
+    from advanced_rag.llm.openai_compatible import OpenAiAnswerer  # noqa: PLC0415 - takes half a second to load
+
+    return FallbackChain([(OpenAiAnswerer(item), make_breaker(f"llm_{item.name}").watch) for item in settings.llm.providers])
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

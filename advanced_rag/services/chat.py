@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from advanced_rag.config import ChatSettings
 from advanced_rag.exceptions import UnavailableError
 from advanced_rag.llm.base import Question
+from advanced_rag.llm.chain import FallbackChain
 from advanced_rag.llm.citations import check_citations
 from advanced_rag.llm.condense import condense
 from advanced_rag.llm.extractive import ExtractiveAnswerer
-from advanced_rag.llm.openai_compatible import FallbackChain
 from advanced_rag.models.chat import ChatAnswer, Citation, Lineage, Message, Source, Turn
 from advanced_rag.models.filters import Filter
 from advanced_rag.models.identity import Principal

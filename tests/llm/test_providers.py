@@ -8,7 +8,8 @@ import pytest
 from advanced_rag.config import ProviderSettings
 from advanced_rag.exceptions import CircuitOpenError, ProviderError, StartupError
 from advanced_rag.llm.base import Question
-from advanced_rag.llm.openai_compatible import FallbackChain, OpenAiAnswerer
+from advanced_rag.llm.chain import FallbackChain
+from advanced_rag.llm.openai_compatible import OpenAiAnswerer
 from advanced_rag.models.documents import Chunk, DocumentVersion
 from advanced_rag.models.retrieval import Hit
 from advanced_rag.resilience.breaker import BreakerPolicy, CircuitBreaker
