@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 
@@ -19,6 +19,7 @@ from advanced_rag.cli.service import Url, with_client
 from advanced_rag.cli.terminal import err, out
 from advanced_rag.client import ApiError, AsyncClient
 from advanced_rag.exceptions import StartupError
+from advanced_rag.models.documents import Priority
 
 T = TypeVar("T")
 
@@ -34,11 +35,12 @@ _REFUSED = {400, 413, 422}  # for what a file is, or is called: others may fare 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file and the document it is."""
+    """A file, the document it is, and how urgent it is."""
 
     path: Path
     document_id: str
     name: str
+    priority: Priority = "normal"
 
 
 @dataclass(slots=True)
@@ -78,6 +80,7 @@ class _Bars:
 
 def ingest(
     source: Annotated[str, typer.Argument(metavar="PATH|URL", help="A file, a folder, or the address of a file.")],
+    priority: Annotated[Priority, typer.Option(help="high, normal or low, among what is queued.")] = "normal",
     url: Url = None,
 ) -> None:
     """Ingest a file, every file of a folder, or what is behind an address; what is there already is left alone.
@@ -87,9 +90,9 @@ def ingest(
     tally = _Tally()
     try:
         if source.startswith(("http://", "https://")):
-            with_client(url, lambda client: _ingest_url(client, source, tally))
+            with_client(url, lambda client: _ingest_url(client, source, priority, tally))
             return
-        files = list(_files(Path(source), tally))
+        files = [replace(file, priority=priority) for file in _files(Path(source), tally)]
         if not files and not tally.failures:
             raise StartupError(f"{source}: no files there")
         with_client(url, lambda client: _ingest(client, files, tally))
@@ -99,9 +102,9 @@ def ingest(
         raise typer.Exit(1)
 
 
-async def _ingest_url(client: AsyncClient, address: str, tally: _Tally) -> None:
+async def _ingest_url(client: AsyncClient, address: str, priority: Priority, tally: _Tally) -> None:
     with err.status("ingesting"):
-        (item,) = (await _patiently(lambda: client.ingest_url(address)))["documents"]
+        (item,) = (await _patiently(lambda: client.ingest_url(address, {"priority": priority})))["documents"]
         async for name, status, error in _ended(client, {item["job_id"]: address}):
             tally.add(name, status, error)
 
@@ -184,7 +187,7 @@ async def _send(client: AsyncClient, batch: Sequence[_File], tally: _Tally) -> d
 
 
 async def _upload(client: AsyncClient, batch: Sequence[_File]) -> dict[str, str]:
-    told = [{"id": file.document_id, "metadata": {"path": file.name}} for file in batch]
+    told = [{"id": file.document_id, "metadata": {"path": file.name}, "priority": file.priority} for file in batch]
     with ExitStack() as stack:
         parts = [(PurePosixPath(file.name).name, stack.enter_context(file.path.open("rb"))) for file in batch]
         answer = await client.upload(parts, told)

@@ -12,6 +12,7 @@ T = TypeVar("T")
 TenantId = NewType("TenantId", str)
 DEFAULT_TENANT = TenantId("default")
 
+Priority = Literal["high", "normal", "low"]
 IngestStatus = Literal["created", "replaced", "updated", "unchanged", "failed"]
 VersionState = Literal["indexing", "current", "superseded", "failed"]
 
@@ -59,6 +60,7 @@ class DocumentInput:
     rights: Rights | None = None  # None leaves them as they are
     source: Source | None = None
     origin: Origin | None = None
+    priority: Priority = "normal"
 
 
 @dataclass(frozen=True, slots=True)

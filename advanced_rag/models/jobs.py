@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from advanced_rag.models.documents import TenantId
+from advanced_rag.models.documents import Priority, TenantId
 
 JobKind = Literal["ingest", "purge", "label"]
 JobState = Literal["queued", "running", "ready", "failed", "cancelled", "dead"]
@@ -48,6 +48,7 @@ class Job:
     done: int = 0
     total: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
+    priority: Priority = "normal"
 
     def news(self, state: JobState, stage: Stage, *, done: int = 0, **data: Any) -> "JobNews":
         """Return what is to be told of this job."""

@@ -324,6 +324,7 @@ def _begin_version(principal: Principal, item: _Prepared, state: DocumentState, 
         stage="received" if given.source else "chunked",
         total=len(chunks),
         details=_known_of(given.source),
+        priority=given.priority,
     )
     return Begun(version, job, rights, replaces=state.current_version is not None)
 

@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from advanced_rag.exceptions import RagError
-from advanced_rag.models.documents import TenantId
+from advanced_rag.models.documents import Priority, TenantId
 from advanced_rag.models.jobs import Job, JobKind, JobState
 from advanced_rag.storage.database import Transaction, database_clock
 from advanced_rag.storage.tables import jobs, now
 
 _UPKEEP: tuple[JobKind, ...] = ("purge", "label")
+_UPKEEP_FIRST = -2
+_PRIORITIES: Mapping[Priority, int] = {"high": -1, "normal": 0, "low": 1}
 _ONE_LESS = case((jobs.c.attempts > 0, jobs.c.attempts - 1), else_=0)
 
 
@@ -48,7 +50,8 @@ class JobRepository:
     ) -> list[Job]:
         """Take over jobs that are due, or whose worker let its lease run out: of one tenant, of one kind, at one stage.
 
-        The tenant that has the least work running goes first; among equals, those after the one who was ``last``.
+        The tenant that has the least work running goes first; among equals, those after the one who was ``last``. What is
+        more urgent goes first within its tenant alone.
         """
         head = self._head(kinds, last)
         if head is None:
@@ -85,12 +88,13 @@ class JobRepository:
             .group_by(jobs.c.tenant_id)
             .subquery()
         )
+        is_upkeep = case((jobs.c.kind.in_(_UPKEEP), 0), else_=1)
         turn = () if last is None else (case((jobs.c.tenant_id > last, 0), else_=1), jobs.c.tenant_id)
         return self._connection.execute(
             select(jobs.c.tenant_id, jobs.c.kind, jobs.c.stage)
             .select_from(jobs.outerjoin(running, running.c.tenant_id == jobs.c.tenant_id))
             .where(_is_due(), jobs.c.kind.in_(kinds))
-            .order_by(func.coalesce(running.c.count, 0), jobs.c.priority, *turn, jobs.c.run_after)
+            .order_by(func.coalesce(running.c.count, 0), is_upkeep, *turn, jobs.c.priority, jobs.c.run_after)
             .limit(1)
         ).one_or_none()
 
@@ -218,7 +222,7 @@ def _row(job: Job, owner: str, run_after: float, lease_s: float | None) -> dict[
         "from_version": job.start,
         "below_version": job.below,
         "state": "running" if running else "queued",
-        "priority": -1 if job.kind in _UPKEEP else 0,
+        "priority": _UPKEEP_FIRST if job.kind in _UPKEEP else _PRIORITIES[job.priority],
         "owner": owner if running else None,
         "lease_until": run_after + lease_s if lease_s is not None else None,
         "run_after": run_after,

@@ -39,9 +39,12 @@ def idle(without_workers: LiveService) -> Iterator[LiveService]:
     run_due(without_workers)
 
 
-def queue(service: LiveService, name: str = "a.txt", content: bytes | None = None, **headers) -> dict:
+def queue(
+    service: LiveService, name: str = "a.txt", content: bytes | None = None, priority: str = "normal", **headers
+) -> dict:
     content = content or f"Curlews call at night, {uuid.uuid4()}.".encode()
-    answer = service.request("POST", "/v1/ingest", files=[("files", (name, content))], headers=headers)
+    parts, told = [("files", (name, content))], {"documents": json.dumps([{"priority": priority}])}
+    answer = service.request("POST", "/v1/ingest", files=parts, data=told, headers=headers)
     (document,) = answer.json()["documents"]
     return document
 
@@ -391,6 +394,13 @@ def test_a_large_document_goes_on_after_the_part_that_is_in_the_index(idle):
     assert idle.post("/v1/index/verify", repair=False).json()["agrees"]
 
 
+def test_what_is_more_urgent_goes_first(idle):
+    queued = {priority: queue(idle, priority=priority) for priority in ("low", "normal", "high")}
+    run_due(idle)
+    ready = {priority: job(idle, document)["stages"][-1]["at"] for priority, document in queued.items()}
+    assert sorted(ready, key=ready.__getitem__) == ["high", "normal", "low"]
+
+
 def test_what_is_on_its_way_already_is_not_queued_again(idle):
     before = set(kept(idle))
     first, again = (queue(idle, content=b"Wrens sing loudly.") for _ in range(2))
@@ -438,7 +448,7 @@ def test_the_tenant_with_the_least_work_running_goes_first(data_dir):
     with LiveService(data_dir, **settings) as service:
         busy, calm = service.key("Busy", "writer"), service.key("Calm", "writer")
         for number in range(5):
-            queue(service, f"{number}.txt", f"Busy text {number}.".encode(), **busy)
+            queue(service, f"{number}.txt", f"Busy text {number}.".encode(), priority="high", **busy)
         queue(service, "calm.txt", b"A calm text.", **calm)
 
         async def claims() -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from advanced_rag.api.schemas.base import Answer, DocumentId, DomainName, Name, Schema, Text
-from advanced_rag.models.documents import DocumentInfo, IngestResult
+from advanced_rag.models.documents import DocumentInfo, IngestResult, Priority
 from advanced_rag.models.jobs import JobInfo
 from advanced_rag.models.rights import Rights, Visibility
 from advanced_rag.services.intake import Admitted
@@ -47,17 +47,6 @@ class AccessOut(Answer):
         return cls(owner=rights.owner, visibility=rights.visibility, users=users, groups=sorted(rights.groups))
 
 
-class DocumentIn(Schema):
-    """A document to ingest; without an id it gets one made from its content."""
-
-    id: DocumentId | None = None
-    title: Annotated[str, StringConstraints(max_length=1000)] | None = None
-    text: Text
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    domain: DomainName | None = None
-    access: AccessIn | None = Field(None, description="who may see it; left out, a new document is for the whole tenant")
-
-
 class UploadIn(Schema):
     """What a sender says of a file; without an id the document gets one made from the content, without a title its own."""
 
@@ -66,6 +55,13 @@ class UploadIn(Schema):
     metadata: dict[str, Any] = Field(default_factory=dict)
     domain: DomainName | None = None
     access: AccessIn | None = Field(None, description="who may see it; left out, a new document is for the whole tenant")
+    priority: Priority = Field("normal", description="among the queued documents of the tenant")
+
+
+class DocumentIn(UploadIn):
+    """A document to ingest; without an id it gets one made from its content."""
+
+    text: Text
 
 
 class IngestRequest(Schema):

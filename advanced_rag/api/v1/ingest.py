@@ -75,7 +75,7 @@ _MULTIPART: dict[str, Any] = {
                         "documents": {
                             "type": "string",
                             "description": "JSON: a list with one object per file, each with any of id, title, metadata, "
-                            "domain, access",
+                            "domain, access, priority",
                             "example": '[{"id": "handbook", "metadata": {"team": "office"}}]',
                         },
                     },
@@ -203,15 +203,29 @@ def _key(context: RequestContext, key: str | None, body: Any) -> RequestKey | No
 
 def _file(item: Upload) -> DocumentInput:
     told, source = item.told, item.source
-    rights = told.access.rights() if told.access else None
-    return DocumentInput(told.id or source.sha256[:32], told.title or "", "", told.metadata, told.domain, rights, source)
+    return DocumentInput(
+        told.id or source.sha256[:32],
+        told.title or "",
+        "",
+        told.metadata,
+        told.domain,
+        told.access.rights() if told.access else None,
+        source,
+        priority=told.priority,
+    )
 
 
 def _text(item: DocumentIn) -> DocumentInput:
     title = item.title or first_heading(item.text) or item.text.strip()[:_UNTITLED_CHARS].splitlines()[0]
     document_id = item.id or content_hash(item.title or "", item.text)[:32]
     return DocumentInput(
-        document_id, title, item.text, item.metadata, item.domain, item.access.rights() if item.access else None
+        document_id,
+        title,
+        item.text,
+        item.metadata,
+        item.domain,
+        item.access.rights() if item.access else None,
+        priority=item.priority,
     )
 
 
