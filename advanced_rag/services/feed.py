@@ -139,6 +139,9 @@ class JobFeed:
             except RagError as error:
                 _log.warning("feed_postponed", code=error.code)
                 events = []
+            except Exception as error:  # noqa: BLE001 - the outermost loop: listeners would never hear of anything again
+                _log.error("unexpected_error", error_type=type(error).__name__, exc_info=error)
+                events = []
             for event in events:
                 for listener in channel.listeners:
                     listener.offer(event)
