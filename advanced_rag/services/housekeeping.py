@@ -35,11 +35,12 @@ class Housekeeping:
         while await self._database.write_across(lambda t: JobRepository(t, "").expire(limit_s, _BATCH)) == _BATCH:
             pass
         await self._database.write_across(lambda t: IdempotencyBook(t).expire())
-        await self._sweep_files()
+        await self.sweep_files()
         await self._retention.run()
 
-    async def _sweep_files(self) -> None:
-        left = await asyncio.to_thread(lambda: list(self._files.left(_FILE_AGE_S)))
+    async def sweep_files(self, older_than_s: float = _FILE_AGE_S) -> None:
+        """Remove the files that no job needs; younger ones may be of a request that is not through yet."""
+        left = await asyncio.to_thread(lambda: list(self._files.left(older_than_s)))
         for start in range(0, len(left), _BATCH):
             part = left[start : start + _BATCH]
             needed = await self._database.read_across(partial(_needed, [job_id for _, job_id in part]))

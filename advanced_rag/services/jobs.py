@@ -101,8 +101,9 @@ class JobWorker:
         return count
 
     async def release_all(self) -> None:
-        """Take over the jobs of a process that is known to be gone."""
+        """Take over the jobs of a process that is known to be gone, and remove the files it had no more need of."""
         await self._database.write_across(lambda c: JobRepository(c, self._owner).release(everybody=True))
+        await self._housekeeping.sweep_files(older_than_s=0)
 
     async def start_over(self) -> None:
         """Have ingestions that are under way indexed from their beginning: the index is a new one."""

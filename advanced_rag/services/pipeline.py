@@ -8,6 +8,7 @@ whoever takes it over goes on from there.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -97,11 +98,12 @@ class Pipeline:
         """
         tenant = jobs[0].tenant
         read = [await self._read(job) if job.stage == "received" else job for job in jobs]
-        works = await self._database.read(tenant, lambda t: [_work(t, job) for job in read])
-        await self.finish(tenant, [work for work in works if work is not None])
+        for part in _apart(read):
+            works = await self._database.read(tenant, lambda t, part=part: [_work(t, job) for job in part])  # type: ignore[misc]
+            await self.finish(tenant, [work for work in works if work is not None])
 
     async def finish(self, tenant: TenantId, works: Sequence[Work]) -> dict[str, int]:
-        """Index versions and make them visible; returns the current version of each document it was made so for."""
+        """Index versions of different documents and make them visible; returns the version of each that is current now."""
         works = [await self._looked(work) for work in works]
         with stage("index"):
             await self._write(tenant, works)
@@ -240,6 +242,18 @@ class Pipeline:
         news = [item for work in won for item in _good_news(work, outcomes[work.job.id])]
         news += [work.job.news("failed", "indexed", code=SUPERSEDED) for work in lost]
         JobLog(transaction).tell(news)
+
+
+def _apart(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Return jobs in parts in which each document stands once, its older versions in earlier ones."""
+    parts: list[list[Job]] = []
+    met: Counter[str] = Counter()
+    for job in sorted(jobs, key=lambda job: job.start):
+        if met[job.document_id] == len(parts):
+            parts.append([])
+        parts[met[job.document_id]].append(job)
+        met[job.document_id] += 1
+    return parts
 
 
 def _good_news(work: Work, outcome: str) -> list[JobNews]:

@@ -201,9 +201,9 @@ class VectorStore:
             self._delete(generation, f"{tenant_clause(tenant)} and {ids_clause(chunk_ids[start : start + _PAGE])}")
 
     def count(self, generation: Generation, tenant: TenantId, document_key: str) -> int:
-        """Return how many chunks of a document there are."""
+        """Return how many chunks of a document there are, with all that was written and deleted until now."""
         expression = f"{tenant_clause(tenant)} and document_key == {hex_literal(document_key)}"
-        return len(self._query(generation, expression, ["version"], _PAGE))
+        return len(self._query(generation, expression, ["version"], _PAGE, consistency_level="Strong"))
 
     def size(self, generation: Generation, tenant: TenantId) -> int:
         """Return how many chunks of a tenant there are."""

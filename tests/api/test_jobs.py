@@ -258,6 +258,16 @@ def test_who_lost_a_job_leaves_its_file_to_who_has_it_now(idle):
     idle.post(f"{document['status_url']}/cancel")
 
 
+def test_a_service_that_starts_alone_removes_what_a_crash_left_and_keeps_what_waits(data_dir):
+    settings = {"jobs": JobSettings(embedded=False)}
+    with LiveService(data_dir, **settings) as service:
+        waits = queue(service)
+        left = service.container.settings.files_folder / "default" / str(uuid.uuid4())
+        left.write_bytes(b"Its job ended, and the process before it was removed.")
+    with LiveService(data_dir, **settings) as service:
+        assert [path.name for path in kept(service)] == [waits["job_id"]]
+
+
 def test_a_file_that_is_not_to_be_found_is_no_fault_of_the_file(idle):
     document = queue(idle)
     file = idle.container.settings.files_folder / "default" / document["job_id"]
@@ -410,12 +420,31 @@ def test_what_is_on_its_way_already_is_not_queued_again(idle):
     assert (job(idle, first)["status"], set(kept(idle))) == ("ready", before)
 
 
-def test_what_comes_back_after_a_change_that_is_on_its_way_is_another_version(idle):
-    def put(text: str) -> dict:
-        (document,) = idle.post("/v1/ingest", documents=[{"id": "wren", "text": text}]).json()["documents"]
-        return document
+def put(service: LiveService, document_id: str, text: str) -> dict:
+    (document,) = service.post("/v1/ingest", documents=[{"id": document_id, "text": text}]).json()["documents"]
+    return document
 
-    taken = [put(text) for text in ("Wrens sing loudly.", "Wrens sing softly.", "Wrens sing loudly.", "Wrens sing loudly.")]
+
+def test_versions_that_are_finished_together_come_one_after_the_other(idle):
+    taken = [put(idle, "heron", text) for text in ("Herons stand.", "Herons wade.", "Herons fly.")]
+
+    async def newest_first() -> None:
+        jobs = await idle.container.worker._claim(("ingest",))
+        assert len(jobs) == len(taken)
+        await idle.container.worker._run(sorted(jobs, key=lambda job: -job.start))
+
+    idle.run(newest_first())
+    versions = idle.get("/v1/documents/heron/versions").json()["versions"]
+    assert [(item["version"], item["state"]) for item in versions] == [(3, "current"), (2, "superseded"), (1, "superseded")]
+    assert idle.get("/v1/documents/heron").json()["text"] == "Herons fly."
+    assert {job(idle, document)["status"] for document in taken} == {"ready"}
+
+
+def test_what_comes_back_after_a_change_that_is_on_its_way_is_another_version(idle):
+    taken = [
+        put(idle, "wren", text)
+        for text in ("Wrens sing loudly.", "Wrens sing softly.", "Wrens sing loudly.", "Wrens sing loudly.")
+    ]
     assert len({document["job_id"] for document in taken}) == 3
     assert taken[3] == taken[2]
     run_due(idle)

@@ -105,7 +105,7 @@ def test_access_lists_hide_and_show_and_what_is_forgotten_is_gone(server, data_d
         service.request("PUT", "/v1/documents/hers/access", headers=ann, json=_for_group("bens"))
         assert _seen(service, ben) == ["all", "hers", "his"]
         receipt = service.request("POST", "/v1/forget", headers=ann, json={"kind": "document", "target": "all"}).json()
-        assert set(receipt["left"].values()) == {0}
+        assert set(receipt["left"].values()) == {0}, receipt["left"]
         assert _seen(service, ben) == ["hers", "his"]
 
 
