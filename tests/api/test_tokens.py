@@ -36,7 +36,7 @@ def claims(**changed) -> dict:
         "roles": ["writer"],
         "groups": ["pumps"],
         "iat": moment,
-        "exp": moment + 300,
+        "exp": moment + 36_000,  # tokens below are made when tests are collected, perhaps long before they are used
     }
     return {name: value for name, value in {**good, **changed}.items() if value is not None}
 
